@@ -1,0 +1,236 @@
+"""Chord lengths and lineal path of a phase, from its runs of voxels along an axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.volume import AXES, Volume, as_volume, axis_index, check_max_lag
+
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Chords:
+    """Chord lengths of a phase along an axis.
+
+    Attributes
+    ----------
+    mean : float
+        Mean chord length, in unit, of cut chords too; nan where no chord begins or ends.
+    lengths : (N,) float64 ndarray
+        Lengths of 1..N voxels, in unit; N is the side of the volume along the axis.
+    counts : (N,) int64 ndarray
+        Complete chords of each length.
+    count : int
+        Complete chords.
+    cut : int
+        Chords cut by the edge of the volume.
+    """
+
+    mean: float
+    lengths: Floats
+    counts: Counts
+    count: int
+    cut: int
+
+
+@dataclass(frozen=True, eq=False)
+class LinealPath:
+    """Lineal path function of a phase along each axis.
+
+    Attributes
+    ----------
+    lags : (L + 1,) int64 ndarray
+        Lags in voxels, 0..max_lag; times the axis' spacing they are lengths.
+    axis : dict of str to (L + 1,) float64 ndarray
+        L along z, y, x; nan where the volume is too thin for the lag.
+    pairs : dict of str to (L + 1,) int64 ndarray
+        Segments behind each value of `axis`.
+    """
+
+    lags: Counts
+    axis: dict[str, Floats]
+    pairs: dict[str, Counts]
+
+
+class Runs(NamedTuple):
+    """Runs of a phase along an axis, by length: entry n counts the runs of n voxels, 0..N."""
+
+    complete: Counts
+    cut: Counts
+
+
+def chord_length(volume: Volume | NDArray[Any], *, phase: int, axis: str) -> Chords:
+    r"""Chord lengths of a phase along an axis.
+
+    .. math:: \ell_C = \phi \,/\, n_C
+
+    with the volume fraction :math:`\phi` and :math:`n_C` chords per length of line: the mean chord
+    length in Torquato's sense. A chord has two ends, so :math:`n_C` is half the changes to or from
+    the phase per pair of neighbouring voxels; chords cut by the edge of the volume are not lost,
+    and numerator and denominator are both unbiased. An isotropic material has a specific surface
+    of 4 phi / l_C.
+
+    Not counted in `counts`: chords cut by the edge. Long ones are cut more often, so the mean of
+    `counts` is too small: 4.96 where `mean` gives 10.00 for random voxels of fraction 0.9 (true:
+    10) on lines of 20. A chord of n voxels can be complete in N - n - 1 places of a line of N:
+    ``counts / (N - n - 1)`` compares lengths without that bias.
+
+    Voxels miss what is shorter than themselves: between random balls the mean chord is about half
+    a voxel too long.
+
+    Parameters
+    ----------
+    volume : Volume or (Z, Y, X) integer ndarray
+    phase : int
+        Label of the phase.
+    axis : {"z", "y", "x"}
+
+    Returns
+    -------
+    Chords
+        Lengths in the unit of the volume.
+
+    Raises
+    ------
+    InputError
+        If the volume knows no such phase or axis.
+
+    References
+    ----------
+    S. Torquato, B. Lu, Chord-length distribution function for two-phase random media, Phys. Rev.
+    E 47, 2950, 1993, doi:10.1103/PhysRevE.47.2950.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> chords = chord_length(np.array([[[1, 0, 0, 1, 1, 0]]]), phase=0, axis="x")
+    >>> chords.counts.tolist(), chords.cut
+    ([0, 1, 0, 0, 0, 0], 1)
+    """
+    v = as_volume(volume)
+    step = v.spacing[axis_index(axis)]
+    complete, cut = _runs(v, phase, axis)
+    n = len(complete) - 1
+    lines = v.labels.size // n
+    fraction = np.arange(n + 1) @ (complete + cut) / v.labels.size
+    # A run that fills its line ends nowhere, a cut one on one side.
+    ends = 2 * complete.sum() + cut[:-1].sum()
+    mean = fraction * 2 * lines * (n - 1) / ends * step if ends else np.nan
+    lengths = step * np.arange(1, n + 1, dtype=float)
+    return Chords(float(mean), lengths, complete[1:], int(complete.sum()), int(cut.sum()))
+
+
+def lineal_path(
+    volume: Volume | NDArray[Any], *, phase: int, max_lag: int | None = None
+) -> LinealPath:
+    r"""Lineal path function of a phase: how likely a segment lies wholly within it.
+
+    .. math:: L(r) = P[\text{segment of length } r \text{ lies in the phase}]
+
+    along each axis, as segments found over segments possible: unbiased, not periodic, L(0) is the
+    volume fraction. A segment of lag k spans k + 1 voxel centres; what happens between them is
+    not seen, so that L of a digitised curved body lies slightly above that of the body.
+
+    Parameters
+    ----------
+    volume : Volume or (Z, Y, X) integer ndarray
+    phase : int
+        Label of the phase.
+    max_lag : int, optional
+        Longest lag in voxels; half the shortest side of more than one voxel by default.
+
+    Returns
+    -------
+    LinealPath
+        Probabilities, dimensionless, with lags in voxels.
+
+    Raises
+    ------
+    InputError
+        If the volume knows no such phase, or no side of it is longer than `max_lag`.
+
+    References
+    ----------
+    B. Lu, S. Torquato, Lineal-path function for random heterogeneous materials, Phys. Rev. A 45,
+    922, 1992, doi:10.1103/PhysRevA.45.922.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> lineal_path(np.array([[[0, 0, 0, 1]]]), phase=0).axis["x"].round(3).tolist()
+    [0.75, 0.667, 0.5]
+    """
+    v = as_volume(volume)
+    lag = check_max_lag(v, max_lag)
+    axis, pairs = {}, {}
+    for name in AXES:
+        found = _segments(_runs(v, phase, name), lag)
+        pairs[name] = pairs_along(v, name, lag)
+        axis[name] = probability(found, pairs[name])
+    return LinealPath(np.arange(lag + 1), axis, pairs)
+
+
+def pairs_along(v: Volume, axis: str, max_lag: int) -> Counts:
+    """Pairs of voxels at each lag 0..max_lag along an axis."""
+    n = v.shape[axis_index(axis)]
+    return v.labels.size // n * np.maximum(n - np.arange(max_lag + 1), 0)
+
+
+def probability(found: Counts, possible: Counts) -> Floats:
+    """Ratio of counts, nan where nothing was possible."""
+    return np.divide(found, possible, out=np.full(len(found), np.nan), where=possible > 0)
+
+
+def _segments(runs: Runs, max_lag: int) -> Counts:
+    """Segments of each lag 0..max_lag within the runs: a run of n voxels holds n - k of lag k."""
+    total = runs.complete + runs.cut
+    n, k = np.arange(len(total)), np.arange(max_lag + 1)[:, None]
+    return np.maximum(n - k, 0) @ total
+
+
+def _runs(v: Volume, phase: int, axis: str) -> Runs:
+    """Count the runs of a phase along an axis, slab by slab."""
+    v.check_phase(phase)
+    d = axis_index(axis)
+    n = v.shape[d]
+    runs = Runs(np.zeros(n + 1, dtype=np.int64), np.zeros(n + 1, dtype=np.int64))
+    # Lines along z cross all slabs, others lie within one.
+    open_runs = np.zeros(v.labels[0].size if axis == "z" else v.labels[0].size // n, dtype=np.int64)
+    for i, slab in enumerate(v.labels):
+        inside = slab == phase
+        if axis == "z":
+            steps = inside.reshape(1, -1)
+        else:
+            steps = np.moveaxis(inside, d - 1, 0)
+        _advance(np.ascontiguousarray(steps), i if axis == "z" else 0, open_runs, *runs)
+        if axis != "z" or i == n - 1:
+            runs.cut[:] += np.bincount(open_runs[open_runs > 0], minlength=n + 1)
+            open_runs[:] = 0
+    return runs
+
+
+@numba.njit(cache=True, nogil=True)
+def _advance(inside, first, open_runs, complete, cut):  # type: ignore[no-untyped-def]
+    """Walk all lines through the steps `inside` (steps, lines), the first of which is `first`.
+
+    `open_runs` holds the length so far of the run that each line is in, 0 outside the phase.
+    """
+    steps, lines = inside.shape
+    for i in range(steps):
+        for j in range(lines):
+            length = open_runs[j]
+            if inside[i, j]:
+                open_runs[j] = length + 1
+            elif length:
+                if length == first + i:
+                    cut[length] += 1
+                else:
+                    complete[length] += 1
+                open_runs[j] = 0

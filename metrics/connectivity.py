@@ -1,0 +1,146 @@
+"""Connected clusters of a phase, and those that reach from one face of the volume to the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.volume import Volume, as_volume, axis_index
+
+
+@dataclass(frozen=True, eq=False)
+class Percolation:
+    """Connectivity of one phase along one axis.
+
+    Parameters
+    ----------
+    percolating_fraction : float
+        Through-connected voxels of the phase / all voxels of the phase; 0 where the phase is
+        absent.
+    clusters : int
+        Number of 6-connected clusters of the phase.
+    through_clusters : int
+        How many of them touch both faces normal to the axis.
+    labels : (Z, Y, X) unsigned ndarray or None
+        Cluster number of each voxel, 1..`clusters`; 0 outside the phase.
+    """
+
+    percolating_fraction: float
+    clusters: int
+    through_clusters: int
+    labels: NDArray[Any] | None = None
+
+    @property
+    def percolates(self) -> bool:
+        """Whether any cluster is through-connected."""
+        return self.through_clusters > 0
+
+
+def percolation(
+    volume: Volume | NDArray[Any], *, phase: int, axis: str, labels: bool = False
+) -> Percolation:
+    r"""Part of a phase that connects the two faces of the volume normal to an axis.
+
+    .. math:: p = \frac{|\{x \in P : x \leftrightarrow \text{first layer},\
+        x \leftrightarrow \text{last layer}\}|}{|P|}
+
+    Voxels are connected through faces (6 neighbours), the neighbourhood through which the
+    finite-volume flux of `metrics.diffusivity` runs. Contacts over an edge or a corner do not
+    count, so that thin necks below the resolution look broken, and nothing is periodic. Small
+    volumes percolate more easily than large ones. Peak memory beyond the input is 8 bytes a
+    voxel, 4 of them the cluster numbers (measured on 300^3).
+
+    Parameters
+    ----------
+    volume : Volume or (Z, Y, X) integer ndarray
+        Segmented volume.
+    phase : int
+        Label of the phase.
+    axis : {"z", "y", "x"}
+        Direction to connect along. A cluster is through-connected if it has voxels in the first
+        and in the last layer; in a volume of a single layer each cluster is.
+    labels : bool
+        Also return the cluster number of each voxel.
+
+    Returns
+    -------
+    Percolation
+        Dimensionless fraction, cluster counts and, on request, cluster numbers.
+
+    Raises
+    ------
+    InputError
+        If the volume has no such phase or the axis has another name.
+
+    References
+    ----------
+    Stauffer D., Aharony A. (1994) Introduction to Percolation Theory, 2nd ed.
+    doi:10.1201/9781315274386.
+    Silversmith W. (2021) cc3d: connected components on multilabel 3D images.
+    doi:10.5281/zenodo.5719536.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> bar_and_stub = np.array([[[1, 0, 1]], [[1, 0, 0]], [[1, 0, 0]]])
+    >>> percolation(bar_and_stub, phase=1, axis="z")
+    Percolation(percolating_fraction=0.75, clusters=2, through_clusters=1, labels=None)
+    """
+    mask, clusters, through = _through_clusters(as_volume(volume), phase, axis)
+    through_voxels = int(np.count_nonzero(_members(clusters, through)))
+    return Percolation(
+        percolating_fraction=through_voxels / max(int(np.count_nonzero(mask)), 1),
+        clusters=through.size - 1,
+        through_clusters=int(np.count_nonzero(through)),
+        labels=clusters if labels else None,
+    )
+
+
+def through_mask(volume: Volume | NDArray[Any], *, phase: int, axis: str) -> NDArray[np.bool_]:
+    """Voxels of a phase in clusters that touch both faces normal to an axis.
+
+    Parameters, connectivity, errors and memory are those of `percolation`.
+
+    Returns
+    -------
+    (Z, Y, X) bool ndarray
+        True where a voxel of the phase is through-connected.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> through_mask(np.array([[[1, 0, 1]], [[1, 0, 0]]]), phase=1, axis="z")[0].tolist()
+    [[True, False, False]]
+    """
+    _, clusters, through = _through_clusters(as_volume(volume), phase, axis)
+    return _members(clusters, through)
+
+
+def _through_clusters(
+    v: Volume, phase: int, axis: str
+) -> tuple[NDArray[np.bool_], NDArray[Any], NDArray[np.bool_]]:
+    """Mask of the phase, cluster numbers, and for each number whether it goes through."""
+    import cc3d
+
+    along = axis_index(axis)
+    mask = np.asarray(v.mask(phase))
+    clusters, count = cc3d.connected_components(
+        mask, connectivity=6, binary_image=True, return_N=True
+    )
+    first, last = (clusters.take(layer, axis=along) for layer in (0, -1))
+    through = np.zeros(count + 1, dtype=bool)
+    through[np.intersect1d(first, last)] = True
+    through[0] = False
+    return mask, clusters, through
+
+
+def _members(clusters: NDArray[Any], wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Voxels of the wanted clusters."""
+    members = np.empty_like(clusters, dtype=bool)
+    # Layer by layer: an index array costs 8 bytes an element.
+    for layer, numbers in zip(members, clusters, strict=True):
+        layer[...] = wanted[numbers]
+    return members

@@ -1,0 +1,240 @@
+"""Two-point correlation functions of phases, by FFT."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import get_num_threads
+from numpy.typing import NDArray
+from scipy import fft
+
+from metrics.volume import AXES, Volume, as_volume, check_max_lag
+
+Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
+Counts = NDArray[np.int64]
+
+FFT_ROWS = 16  # rows of z lines transformed together: enough for both cores, few enough for memory
+
+
+@dataclass(frozen=True)
+class TwoPoint:
+    """Two-point correlation along each axis and radially.
+
+    Attributes
+    ----------
+    lags : (L + 1,) int64 ndarray
+        Lags along an axis in voxels, 0..max_lag; times the axis' spacing they are lengths.
+    axis : dict of str to (L + 1,) float64 ndarray
+        S2 along +z, +y, +x; nan where the volume is too thin for the lag.
+    pairs : dict of str to (L + 1,) int64 ndarray
+        Voxel pairs behind each value of `axis`.
+    r_edges : (M + 1,) float64 ndarray
+        Edges of the radial bins, in unit: ``r_edges[k] <= |r| < r_edges[k + 1]``.
+    r : (M,) float64 ndarray
+        Mean distance of the pairs in each bin, in unit; the first is 0.
+    radial : (M,) float64 ndarray
+        S2 over all directions within each bin, every pair weighted alike.
+    radial_pairs : (M,) int64 ndarray
+        Voxel pairs behind each value of `radial`.
+    unit : str
+        Unit of `r`.
+    """
+
+    lags: Counts
+    axis: dict[str, Floats]
+    pairs: dict[str, Counts]
+    r_edges: Floats
+    r: Floats
+    radial: Floats
+    radial_pairs: Counts
+    unit: str
+
+
+def two_point_correlation(
+    volume: Volume | NDArray[Any],
+    *,
+    phase: int = 0,
+    other: int | None = None,
+    max_lag: int | None = None,
+    periodic: bool = False,
+) -> TwoPoint:
+    r"""Two-point correlation function of a phase, or of two phases.
+
+    .. math:: S_2^{ij}(r) = P[x \in i, \; x + r \in j]
+
+    estimated as pairs of voxels found over pairs of voxels possible at each lag: unbiased, S2(0)
+    is the volume fraction (0 between two phases), and far away it tends to the product of both
+    fractions. Periodic volumes wrap around, so every lag has as many pairs as voxels.
+
+    Exact to 1e-6 (float32 transforms of the phase's deviation from its mean). Peak memory beyond
+    the input: 18 bytes a voxel at 256^3 and max_lag 64, 12 more between two phases.
+
+    Parameters
+    ----------
+    volume : Volume or (Z, Y, X) integer ndarray
+    phase, other : int
+        Labels i and j; `other` defaults to `phase`.
+    max_lag : int, optional
+        Largest lag in voxels; half the shortest side (one-voxel sides apart) by default.
+    periodic : bool
+        Whether the volume repeats along all axes.
+
+    Returns
+    -------
+    TwoPoint
+        Dimensionless values; the radial part reaches to max_lag times the smallest spacing, in
+        bins as wide as that spacing and centred on its multiples.
+
+    Raises
+    ------
+    InputError
+        If a phase is unknown, or max_lag is negative or not below the longest side.
+
+    References
+    ----------
+    S. Torquato, Random Heterogeneous Materials, 2002, doi 10.1007/978-1-4757-6355-3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> s2 = two_point_correlation(np.array([[[0, 1, 0, 1]]]), phase=1, max_lag=2, periodic=True)
+    >>> s2.axis["x"].round(6).tolist()
+    [0.5, 0.0, 0.5]
+    """
+    v = as_volume(volume)
+    lag = check_max_lag(v, max_lag)
+    probability, pairs = two_point_map(
+        v, phase=phase, other=other, max_lag=lag, periodic=periodic
+    )
+    reach = probability.shape[0] // 2, probability.shape[1] // 2, probability.shape[2] // 2
+    lags = np.arange(lag + 1)
+    axis, axis_pairs = {}, {}
+    for d, name in enumerate(AXES):
+        line = tuple(slice(c, None) if k == d else c for k, c in enumerate(reach))
+        missing = (0, lag - reach[d])
+        axis[name] = np.pad(probability[line], missing, constant_values=np.nan)
+        axis_pairs[name] = np.pad(pairs[line], missing)
+    return TwoPoint(lags, axis, axis_pairs, *_radial(v, probability, pairs, lag), unit=v.unit)
+
+
+def two_point_map(
+    volume: Volume | NDArray[Any],
+    *,
+    phase: int = 0,
+    other: int | None = None,
+    max_lag: int | None = None,
+    periodic: bool = False,
+) -> tuple[Floats, Counts]:
+    """Two-point correlation at every lag vector up to max_lag along each axis.
+
+    Parameters, estimator and errors as in `two_point_correlation`.
+
+    Returns
+    -------
+    probability, pairs : (2 Lz + 1, 2 Ly + 1, 2 Lx + 1) ndarray
+        S2 (float64) and voxel pairs behind it (int64). Lag zero is in the middle; La is max_lag,
+        or the side less one where that is smaller.
+    """
+    v = as_volume(volume)
+    reach = [min(check_max_lag(v, max_lag), n - 1) for n in v.shape]
+    i = v.mask(phase)
+    j = i if other is None else v.mask(other)
+    phi_i, phi_j = i.mean(), j.mean()
+    lags = [np.arange(-lag, lag + 1) for lag in reach]
+    if periodic:
+        sizes = list(v.shape)
+    else:
+        sizes = [fft.next_fast_len(n + lag) for n, lag in zip(v.shape, reach, strict=True)]
+    # Without their means the sums stay small, and float32 holds them to 1e-7 of the voxel count.
+    deviation_i = i - np.float32(phi_i)
+    deviation_j = deviation_i if j is i else j - np.float32(phi_j)
+    covariance = _correlate(deviation_i, deviation_j, sizes, lags)
+    if periodic:
+        pairs = np.full(covariance.shape, v.labels.size)
+        mean_product = np.full(covariance.shape, phi_i * phi_j)
+    else:
+        z, y, x = np.ix_(*[n - abs(lag) for n, lag in zip(v.shape, lags, strict=True)])
+        pairs = z * y * x
+        # (i - phi_i)(j - phi_j) summed over the overlap leaves the means of its two windows.
+        sums_i = _window_sums(i, reach)
+        sums_j = sums_i if j is i else _window_sums(j, reach)
+        mean_i, mean_j = sums_i / pairs, sums_j[::-1, ::-1, ::-1] / pairs
+        mean_product = phi_j * mean_i + phi_i * mean_j - phi_i * phi_j
+    return covariance / pairs + mean_product, pairs
+
+
+def _correlate(
+    i: Floats32, j: Floats32, sizes: Sequence[int], lags: Sequence[Counts]
+) -> Floats32:
+    """Sum over x of i(x) j(x + r) at the wanted lags r, cyclic in `sizes`, zero outside.
+
+    One axis at a time, so that padding is transformed only where it is no longer zero, and lags
+    that nobody wants are dropped as soon as an axis is back in real space.
+    """
+    threads = get_num_threads()  # of numba, which a process pool sets for its workers
+
+    def transform(field: Floats32) -> NDArray[np.complex64]:
+        along_x = fft.rfft(field, n=sizes[2], axis=2, workers=threads)
+        return fft.fft(along_x, n=sizes[1], axis=1, workers=threads, overwrite_x=True)
+
+    first = transform(i)
+    second = first if j is i else transform(j)
+    product = np.empty((len(lags[0]), *first.shape[1:]), np.complex64)
+    for y in range(0, sizes[1], FFT_ROWS):
+        rows = np.s_[:, y : y + FFT_ROWS]
+        lines = fft.fft(first[rows], n=sizes[0], axis=0, workers=threads)
+        other = lines if j is i else fft.fft(second[rows], n=sizes[0], axis=0, workers=threads)
+        lines = fft.ifft(lines.conj() * other, axis=0, workers=threads, overwrite_x=True)
+        product[rows] = lines[lags[0]]
+    product = fft.ifft(product, axis=1, workers=threads, overwrite_x=True)[:, lags[1]]
+    return fft.irfft(product, n=sizes[2], axis=2, workers=threads)[:, :, lags[2]]
+
+
+def _window_sums(mask: NDArray[np.bool_], reach: list[int]) -> Counts:
+    """For each lag r, the voxels of the mask at an x whose x + r lies in the volume too.
+
+    That is a box sum of the mask; a cumulative sum along each axis in turn gives all of them,
+    keeping only the 2 L + 1 windows that are asked for.
+    """
+    sums: NDArray[Any] = mask
+    for axis, lag in enumerate(reach):
+        sums = np.moveaxis(sums, axis, 0)
+        n = len(sums)
+        # x runs over [0, n - r) for r >= 0 and over [-r, n) for r < 0.
+        head = sums[: n - lag].sum(axis=0, dtype=np.int64)[None]
+        tail = sums[lag:].sum(axis=0, dtype=np.int64)[None]
+        up_to = head + np.cumsum(_with_zero(sums[n - lag :]), axis=0)
+        back_to = tail + np.cumsum(_with_zero(sums[:lag][::-1]), axis=0)
+        sums = np.moveaxis(np.concatenate([back_to, up_to[-2::-1]]), 0, axis)
+    return sums
+
+
+def _with_zero(layers: NDArray[Any]) -> Counts:
+    return np.concatenate([np.zeros((1, *layers.shape[1:]), np.int64), layers])
+
+
+def _radial(
+    v: Volume, probability: Floats, pairs: Counts, lag: int
+) -> tuple[Floats, Floats, Floats, Counts]:
+    width = min(v.spacing)
+    edges = np.append(0, np.arange(0.5, lag + 1)) * width
+    offsets = [
+        (np.arange(n) - n // 2) * h for n, h in zip(probability.shape, v.spacing, strict=True)
+    ]
+    squares = np.ix_(*[o**2 for o in offsets])
+    distance = np.sqrt(squares[0] + squares[1] + squares[2]).ravel()
+    bins = np.digitize(distance, edges) - 1
+
+    def total(weights: Floats) -> Floats:
+        return np.bincount(bins, weights, minlength=lag + 2)[: lag + 1]
+
+    flat_pairs = pairs.ravel()
+    count = total(flat_pairs)
+    with np.errstate(invalid="ignore"):  # an empty bin is nan
+        radial = total(flat_pairs * probability.ravel()) / count
+        r = total(flat_pairs * distance) / count
+    return edges, r, radial, count.astype(np.int64)

@@ -1,0 +1,181 @@
+"""A segmented volume: labels, voxel spacing, unit and phases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+AXES = ("z", "y", "x")
+MAX_PHASES = 16
+
+
+class InputError(ValueError):
+    """Input that cannot be used: the message says what is wrong, where, and what would do."""
+
+
+class Phase(NamedTuple):
+    """One phase: its name, its label in the volume, its value in the file it came from."""
+
+    name: str
+    label: int
+    value: int
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """Labels of a segmented material with the voxel spacing they were measured at.
+
+    Parameters
+    ----------
+    labels : (Z, Y, X) integer or bool ndarray
+        Phase label of each voxel. Never copied; may be a memory map.
+    spacing : (float, float, float)
+        Edge lengths of a voxel in z, y, x, in `unit`.
+    unit : str
+        Length unit; ``"voxel"`` where the voxel size is not known.
+    phases : tuple of Phase
+        Phases of the material in ascending label order, also those absent from these labels (a
+        sub-volume may miss one). Left empty, they are the labels found.
+
+    Raises
+    ------
+    InputError
+        If labels are not 3D integers, are empty, hold a label that is no phase of the volume
+        or more than 16 labels (`MAX_PHASES`: a grey image), or if spacing is not positive.
+    """
+
+    labels: NDArray[Any]
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    unit: str = "voxel"
+    phases: tuple[Phase, ...] = ()
+
+    def __post_init__(self) -> None:
+        labels = np.asanyarray(self.labels)
+        if labels.ndim != 3:
+            raise InputError(f"expected a 3D volume, got an array of shape {labels.shape}")
+        if labels.size == 0:
+            raise InputError(f"volume of shape {labels.shape} holds no voxel")
+        if labels.dtype == bool:
+            labels = labels.view(np.uint8)
+        if labels.dtype.kind not in "iu":
+            raise InputError(
+                f"expected integer labels, got {labels.dtype}: segment the image first"
+            )
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "spacing", check_spacing(self.spacing))
+        found = unique_labels(labels)
+        if not self.phases:
+            if len(found) > MAX_PHASES:
+                raise InputError(
+                    f"{len(found)} or more different values look like a grey image: "
+                    f"segment it into at most {MAX_PHASES} phases first"
+                )
+            phases = tuple(Phase(str(label), label, label) for label in found)
+            object.__setattr__(self, "phases", phases)
+        # Counting kernels index by phase, unchecked: no other label may reach them.
+        elif unknown := sorted(set(found) - set(self.phase_labels)):
+            raise InputError(f"label {unknown[0]} is no phase: they are {self.phase_labels}")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along z, y, x."""
+        return self.labels.shape
+
+    @property
+    def voxel_volume(self) -> float:
+        """Volume of one voxel, in ``unit**3``."""
+        return float(np.prod(self.spacing))
+
+    @property
+    def phase_labels(self) -> tuple[int, ...]:
+        """Labels of all phases, ascending."""
+        return tuple(phase.label for phase in self.phases)
+
+    def name(self, label: int) -> str:
+        """Name of the phase with this label."""
+        return next(phase.name for phase in self.phases if phase.label == label)
+
+    def mask(self, label: int) -> NDArray[np.bool_]:
+        """Voxels of one phase.
+
+        Raises
+        ------
+        InputError
+            If the volume knows no such phase.
+        """
+        self.check_phase(label)
+        return self.labels == label
+
+    def check_phase(self, label: int) -> None:
+        """Raise `InputError` unless `label` is a phase of this volume."""
+        if label not in self.phase_labels:
+            raise InputError(f"no phase {label}: the volume's phases are {self.phase_labels}")
+
+    def crop(self, window: tuple[slice, slice, slice]) -> Volume:
+        """View of a window, with the same spacing, unit and phases."""
+        return replace(self, labels=self.labels[window])
+
+
+def as_volume(volume: Volume | NDArray[Any]) -> Volume:
+    """Return `volume` itself, or an integer array as a `Volume` of unit spacing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> as_volume(np.array([[[0, 255]]])).phase_labels
+    (0, 255)
+    """
+    return volume if isinstance(volume, Volume) else Volume(np.asanyarray(volume))
+
+
+def axis_index(axis: str) -> int:
+    """Array dimension of an axis name."""
+    if axis not in AXES:
+        raise InputError(f"axis must be one of {', '.join(AXES)}, got {axis!r}")
+    return AXES.index(axis)
+
+
+def check_spacing(spacing: Sequence[float] | float) -> tuple[float, float, float]:
+    """Three positive finite edge lengths from three numbers or one."""
+    values = np.asarray(spacing, dtype=float).ravel()
+    if values.size not in (1, 3) or not np.isfinite(values).all() or (values <= 0).any():
+        raise InputError(f"spacing must be one or three positive lengths, got {spacing!r}")
+    z, y, x = np.broadcast_to(values, 3).tolist()
+    return z, y, x
+
+
+def check_max_lag(volume: Volume, max_lag: int | None) -> int:
+    """Longest lag in voxels: half the shortest side of more than one voxel if None is given."""
+    if max_lag is None:
+        return min([n for n in volume.shape if n > 1], default=1) // 2
+    if not 0 <= max_lag < max(volume.shape):
+        raise InputError(
+            f"max_lag must be 0..{max(volume.shape) - 1} in {volume.shape}, got {max_lag}"
+        )
+    return max_lag
+
+
+def periodic_axes(periodic: bool | str) -> tuple[bool, bool, bool]:
+    """Which of z, y, x wrap around: all (True), none (False) or those named, e.g. ``"yx"``."""
+    if isinstance(periodic, str):
+        for axis in periodic:
+            axis_index(axis)
+        return "z" in periodic, "y" in periodic, "x" in periodic
+    return periodic, periodic, periodic
+
+
+def unique_labels(labels: NDArray[Any]) -> list[int]:
+    """Ascending labels of an integer array, slab by slab, so that a memory map stays on disk."""
+    found: set[int] = set()
+    for slab in labels:
+        if slab.dtype == np.uint8:
+            found.update(np.flatnonzero(np.bincount(slab.ravel(), minlength=256)).tolist())
+        else:
+            found.update(np.unique(slab).tolist())
+        if len(found) > 256:
+            break
+    return sorted(found)

@@ -1,0 +1,31 @@
+"""Fixtures and settings that every test shares."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# No deadline: the first call of a numba kernel compiles it. In CI the examples are always the same.
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(scope="session")
+def data_path() -> Callable[[str], Path]:
+    """Return a function: file name -> its path under SLICEGAN_DATA, else skip the test."""
+
+    def find(name: str) -> Path:
+        folder = os.environ.get("SLICEGAN_DATA")
+        if not folder:
+            pytest.skip(f"needs {name}: SLICEGAN_DATA is not set")
+        path = Path(folder) / name
+        if not path.is_file():
+            pytest.skip(f"needs {name}: not in SLICEGAN_DATA={folder}")
+        return path
+
+    return find

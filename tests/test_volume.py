@@ -1,0 +1,89 @@
+"""What a volume accepts, refuses and keeps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from metrics.volume import (
+    InputError,
+    Phase,
+    Volume,
+    as_volume,
+    check_spacing,
+    periodic_axes,
+    unique_labels,
+)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, np.int64, np.uint64])
+def test_every_integer_type_is_a_label(dtype: type) -> None:
+    assert as_volume(np.array([[[0, 1]]], dtype)).phase_labels == (0, 1)
+
+
+def test_labels_are_not_copied() -> None:
+    labels = np.zeros((4, 4, 4), np.uint8)
+    assert np.shares_memory(Volume(labels).labels, labels)
+    assert np.shares_memory(Volume(labels).crop(np.s_[1:2, :, :]).labels, labels)
+
+
+def test_crop_keeps_phases_that_it_misses() -> None:
+    v = Volume(np.array([[[0, 1, 2]]]), (1, 2, 3), "um")
+    part = v.crop(np.s_[:, :, :1])
+    assert part.phase_labels == (0, 1, 2)
+    assert (part.spacing, part.unit) == (v.spacing, "um")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.zeros((3, 3), int), "3D"),
+        (np.zeros((0, 3, 3), int), "no voxel"),
+        (np.zeros((2, 2, 2)), "segment"),
+        (np.full((2, 2, 2), np.nan), "segment"),
+        (np.arange(27).reshape(3, 3, 3), "grey"),
+        (np.arange(100_000).reshape(10, 100, 100), "grey"),
+    ],
+)
+def test_unusable_labels_are_refused(labels: np.ndarray, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        as_volume(labels)
+
+
+@pytest.mark.parametrize("spacing", [0, -1, (1, 1), (1, 1, np.nan), (1, 1, np.inf)])
+def test_impossible_spacing_is_refused(spacing: object) -> None:
+    with pytest.raises(InputError, match="spacing"):
+        check_spacing(spacing)  # type: ignore[arg-type]
+
+
+def test_one_spacing_serves_all_axes() -> None:
+    assert check_spacing(2) == (2.0, 2.0, 2.0)
+
+
+def test_unknown_phase_is_refused() -> None:
+    v = as_volume(np.array([[[0, 255]]]))
+    with pytest.raises(InputError, match=r"no phase 1.*\(0, 255\)"):
+        v.mask(1)
+
+
+def test_labels_must_be_phases() -> None:
+    with pytest.raises(InputError, match="label 2"):
+        Volume(np.array([[[0, 2]]]), phases=(Phase("a", 0, 0), Phase("b", 1, 1)))
+
+
+def test_name_of_a_label() -> None:
+    v = Volume(np.array([[[0, 1]]]), phases=(Phase("pore", 0, 0), Phase("ni", 1, 127)))
+    assert v.name(1) == "ni"
+
+
+def test_periodic_axes() -> None:
+    assert periodic_axes(True) == (True, True, True)
+    assert periodic_axes("xz") == (True, False, True)
+    with pytest.raises(InputError, match="axis"):
+        periodic_axes("w")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+def test_unique_labels_equal_numpy(dtype: type) -> None:
+    labels = np.random.default_rng(0).choice([0, 7, 127], (5, 6, 7)).astype(dtype)
+    assert unique_labels(labels) == np.unique(labels).tolist()
