@@ -87,7 +87,8 @@ def two_point_correlation(
     -------
     TwoPoint
         Dimensionless values; the radial part reaches to max_lag times the smallest spacing, in
-        bins as wide as that spacing and centred on its multiples.
+        bins as wide as that spacing and centred on its multiples (the last lacks what lies
+        beyond max_lag along an axis).
 
     Raises
     ------
@@ -107,9 +108,7 @@ def two_point_correlation(
     """
     v = as_volume(volume)
     lag = check_max_lag(v, max_lag)
-    probability, pairs = two_point_map(
-        v, phase=phase, other=other, max_lag=lag, periodic=periodic
-    )
+    probability, pairs = two_point_map(v, phase=phase, other=other, max_lag=lag, periodic=periodic)
     reach = probability.shape[0] // 2, probability.shape[1] // 2, probability.shape[2] // 2
     lags = np.arange(lag + 1)
     axis, axis_pairs = {}, {}
@@ -167,9 +166,7 @@ def two_point_map(
     return covariance / pairs + mean_product, pairs
 
 
-def _correlate(
-    i: Floats32, j: Floats32, sizes: Sequence[int], lags: Sequence[Counts]
-) -> Floats32:
+def _correlate(i: Floats32, j: Floats32, sizes: Sequence[int], lags: Sequence[Counts]) -> Floats32:
     """Sum over x of i(x) j(x + r) at the wanted lags r, cyclic in `sizes`, zero outside.
 
     One axis at a time, so that padding is transformed only where it is no longer zero, and lags
@@ -229,10 +226,11 @@ def _radial(
     distance = np.sqrt(squares[0] + squares[1] + squares[2]).ravel()
     bins = np.digitize(distance, edges) - 1
 
-    def total(weights: Floats) -> Floats:
-        return np.bincount(bins, weights, minlength=lag + 2)[: lag + 1]
+    flat_pairs = pairs.ravel().astype(float)  # exact up to 2^53 pairs
 
-    flat_pairs = pairs.ravel()
+    def total(weights: Floats) -> Floats:
+        return np.bincount(bins, weights, minlength=lag + 2)[: lag + 1].astype(float)
+
     count = total(flat_pairs)
     with np.errstate(invalid="ignore"):  # an empty bin is nan
         radial = total(flat_pairs * probability.ravel()) / count

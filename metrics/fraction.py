@@ -43,9 +43,7 @@ def fractions_of(counts: Neighbourhood) -> dict[int, float]:
     return dict(zip(counts.volume.phase_labels, fractions.tolist(), strict=True))
 
 
-def fraction_profile(
-    volume: Volume | NDArray[Any], *, axis: str
-) -> dict[int, NDArray[np.float64]]:
+def fraction_profile(volume: Volume | NDArray[Any], *, axis: str) -> dict[int, NDArray[np.float64]]:
     """Volume fraction of every phase in each layer normal to an axis.
 
     A generator that drifts towards its edges, or a stack with a gradient, shows here.

@@ -1,4 +1,4 @@
-"""Two-point correlation: direct counting, limits, known laws, and a control without edge handling."""
+"""Two-point correlation: direct counting, limits, known laws, a control without edge handling."""
 
 from __future__ import annotations
 
@@ -99,7 +99,9 @@ def test_lag_zero_is_the_fraction_and_rows_add_up(labels: np.ndarray) -> None:
         assert same.radial[0] == pytest.approx(np.mean(labels == i), abs=EXACT)
         assert same.r[0] == 0
     # Whatever lies at the far end is some phase: the sum over j is P[x in i] on the overlap.
-    rows = sum(two_point_correlation(labels, phase=0, other=j, max_lag=1).axis["x"] for j in range(3))
+    rows = sum(
+        two_point_correlation(labels, phase=0, other=j, max_lag=1).axis["x"] for j in range(3)
+    )
     expected = [np.mean(labels == 0), np.mean(labels[:, :, :-1] == 0)]
     np.testing.assert_allclose(rows, expected, atol=3 * EXACT)
 

@@ -48,9 +48,7 @@ def test_laminate_profile_shows_the_layers_on_one_axis_only() -> None:
 
 
 def test_overlapping_spheres_have_the_fraction_of_their_law() -> None:
-    bodies = [
-        overlapping_spheres((48, 48, 48), radius=5, density=0.001, seed=s) for s in range(8)
-    ]
+    bodies = [overlapping_spheres((48, 48, 48), radius=5, density=0.001, seed=s) for s in range(8)]
     found = [volume_fraction(b.volume)[0] for b in bodies]
     error = np.std(found, ddof=1) / np.sqrt(len(found))
     assert abs(np.mean(found) - bodies[0].volume_fraction[0]) < 4 * error  # 4 standard errors

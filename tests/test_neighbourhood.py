@@ -17,9 +17,7 @@ from metrics.neighbourhood import (
 )
 from metrics.volume import Phase, Volume, periodic_axes
 
-LABELS = arrays(
-    np.uint8, st.tuples(*[st.integers(1, 5)] * 3), elements=st.integers(0, 3)
-)
+LABELS = arrays(np.uint8, st.tuples(*[st.integers(1, 5)] * 3), elements=st.integers(0, 3))
 PERIODIC = st.sampled_from([False, True, "z", "yx"])
 
 

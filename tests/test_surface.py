@@ -79,8 +79,7 @@ def test_crofton_on_a_random_field_agrees_with_its_law() -> None:
         for s in range(6)
     ]
     found = [
-        specific_surface_area(b.volume, phase=0, estimator="crofton", periodic=True)
-        for b in bodies
+        specific_surface_area(b.volume, phase=0, estimator="crofton", periodic=True) for b in bodies
     ]
     error = np.std(found, ddof=1) / np.sqrt(len(found))
     expected = bodies[0].specific_surface_area

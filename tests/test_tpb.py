@@ -1,4 +1,4 @@
-"""Triple-phase boundaries: exact along axes, 3/2 on average over directions, active where connected."""
+"""Triple-phase boundaries: exact along axes, 3/2 over directions, active where connected."""
 
 from __future__ import annotations
 

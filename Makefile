@@ -1,0 +1,30 @@
+PYTHON ?= python3
+VENV ?= .venv
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test lint clean
+
+demo: $(INSTALLED)  ## compare real X-ray tomography of snow with a random field of the same fraction
+	$(BIN)/python -m benchmarks.demo
+
+test: lint  ## everything that must hold before a commit lands
+	$(BIN)/python -m pytest -n auto
+
+lint: $(INSTALLED)  ## style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+clean:  ## remove the virtual environment, the demo and every cache
+	rm -rf $(VENV) demo build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find benchmarks metrics slicegan tests -name __pycache__ -prune -exec rm -rf {} +
+
+# spam is a data wheel here: a tomogram is read from it, the package is never imported, so it is
+# installed without its dependencies.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt -e ".[test]"
+	$(BIN)/python -m pip install --no-deps -c constraints.txt spam
+	touch $@

@@ -1,0 +1,1 @@
+"""Scripts that each show one claim; run from a checkout, not installed."""

@@ -1,0 +1,267 @@
+"""Is the generated volume the same material as the real one, and how sure are we?
+
+    python benchmarks/compare.py gen.tif real.tif
+
+measures both, sub-volume by sub-volume, prints a verdict per quantity and writes table.csv,
+curves.csv, summary.json and report.html. Exit status: 0 computed, 2 bad input, 3 --fail-on is met.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from glob import glob, has_magic
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NoReturn
+
+from metrics.comparison import Comparison, check_metrics, compare
+from metrics.diffusivity import ConvergenceError
+from metrics.fraction import volume_fraction
+from metrics.io import read
+from metrics.matching import match
+from metrics.measuring import ALL_METRICS, peak_memory
+from metrics.provenance import machine, versions
+from metrics.report import check_folder, terminal_table, write_report
+from metrics.sampling import Sampling, plan_subvolumes
+from metrics.volume import InputError, Volume
+
+FAIL_VERDICTS = {"never": (), "differs": ("differs",), "unsure": ("differs", "cannot tell")}
+
+# Measured on two cores of a 2.3 GHz Xeon, for a guess before the work starts: a diffusivity takes
+# about this long per voxel and voxel of side, all the rest per voxel and phase.
+SECONDS_DIFFUSIVITY = 6e-8
+SECONDS_OTHERS = 1e-6
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = _parser()
+    args = parser.parse_args(argv)
+    try:
+        words = sys.argv[1:] if argv is None else argv
+        return run(args, shlex.join(["python", "benchmarks/compare.py", *words]))
+    except (InputError, ConvergenceError) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted, nothing was written", file=sys.stderr)
+        return 130
+
+
+def run(args: argparse.Namespace, command: str) -> int:
+    start = perf_counter()
+    check_folder(args.out)
+    metrics = check_metrics(args.metrics)
+    (gen_names, gen), (real_names, real) = (load(spec, args) for spec in (args.gen, args.real))
+    try:
+        gen, real = match(gen, real)
+        sampling = plan_subvolumes(
+            gen, real, side=args.subvolume, samples=args.samples, seed=args.seed
+        )
+        plan = preflight(gen_names, gen, real_names, real, sampling, metrics, _workers(args))
+        if not args.quiet:
+            print("\n".join(plan), flush=True)
+        comparison = _compare(gen, real, sampling, args)
+    except InputError as error:
+        raise InputError(f"{args.gen} against {args.real}: {error}") from error
+
+    write_report(
+        args.out,
+        comparison,
+        gen=gen,
+        real=real,
+        gen_names=gen_names,
+        real_names=real_names,
+        summary=summarise(comparison, command, plan, perf_counter() - start),
+    )
+    if not args.quiet:
+        print(f"\n{terminal_table(comparison)}")
+        print("\n".join(left_out(comparison)))
+        print(f"report: {args.out / 'report.html'}")
+    return 3 if comparison.table["verdict"].isin(FAIL_VERDICTS[args.fail_on]).any() else 0
+
+
+def load(spec: str, args: argparse.Namespace) -> tuple[list[str], list[Volume]]:
+    """File names and volumes of a file, a folder of slices, or a glob."""
+    paths = sorted(glob(spec)) if has_magic(spec) and not Path(spec).exists() else [spec]
+    if not paths:
+        raise InputError(f"no file matches {spec}: check the pattern, and quote it")
+    volumes = [
+        read(path, phases=args.phases, spacing=args.spacing, unit=args.unit) for path in paths
+    ]
+    return paths, volumes
+
+
+def preflight(
+    gen_names: Sequence[str],
+    gen: Sequence[Volume],
+    real_names: Sequence[str],
+    real: Sequence[Volume],
+    sampling: Sampling,
+    metrics: Sequence[str],
+    workers: int,
+) -> list[str]:
+    """What is going to be compared, how, and about how long it takes."""
+    lines = [
+        f"{sample} {name}: {_size(v)}, {_phases(v)}"
+        for sample, names, volumes in (("gen ", gen_names, gen), ("real", real_names, real))
+        for name, v in zip(names, volumes, strict=True)
+    ]
+    if real[0].unit == "voxel":
+        lines.append("voxel size unknown: lengths are in voxels (--spacing and --unit set it)")
+    shape = "x".join(map(str, sampling.shape))
+    lines.append(
+        f"sub-volumes of {shape} voxels: {len(sampling.gen)} of {sampling.available[0]} in gen, "
+        f"{len(sampling.real)} of {sampling.available[1]} in real"
+    )
+    if min(len(sampling.gen), len(sampling.real)) < 2:
+        lines.append("one sub-volume has no spread: no interval, no verdict (--subvolume, or more)")
+    if sampling.same_volumes:
+        lines.append("gen and real hold the same data: intervals are of paired differences")
+    seconds = _estimate(sampling, len(real[0].phases), metrics, workers)
+    lines.append(f"estimated time: {_duration(seconds)} on {workers} cores")
+    return lines
+
+
+def left_out(comparison: Comparison) -> list[str]:
+    """What could not be measured on some sub-volumes and does not count in the table."""
+    by_metric = comparison.values.groupby("metric", sort=False)["value"]
+    return [
+        f"{metric}: {values.isna().sum()} of {len(values)} values undefined or not converged"
+        for metric, values in by_metric
+        if values.isna().any()
+    ]
+
+
+def summarise(
+    comparison: Comparison, command: str, plan: list[str], seconds: float
+) -> dict[str, Any]:
+    """Everything that the tables do not say."""
+    verdicts = comparison.table["verdict"].value_counts()
+    return {
+        "verdicts": {v: int(verdicts.get(v, 0)) for v in ("same", "differs", "cannot tell")},
+        "command": command,
+        "preflight": plan,
+        "left_out": left_out(comparison),
+        "settings": comparison.settings,
+        "seconds": seconds,
+        "seconds_per_metric": comparison.seconds,
+        "peak_memory_bytes": comparison.peak_memory + peak_memory(),
+        "versions": versions(),
+        "machine": machine(),
+    }
+
+
+def _compare(
+    gen: list[Volume], real: list[Volume], sampling: Sampling, args: argparse.Namespace
+) -> Comparison:
+    from tqdm import tqdm
+
+    total = len(sampling.gen) + len(sampling.real)
+    with tqdm(total=total, unit="sub-volume", disable=args.quiet or None) as bar:
+        return compare(
+            gen,
+            real,
+            metrics=args.metrics,
+            subvolume=args.subvolume,
+            samples=args.samples,
+            max_lag=args.max_lag,
+            margin=args.margin,
+            periodic_gen=args.periodic_gen,
+            solver=args.solver,
+            device=args.device,
+            seed=args.seed,
+            workers=args.workers,
+            progress=lambda done, _: bar.update(done - bar.n),
+        )
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="compare.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("gen", metavar="GEN", help="generated: a file, a folder of slices, or a quoted glob")
+    add("real", metavar="REAL", help="real: likewise")
+    add("--out", type=Path, default=Path("comparison"), help="folder to write (%(default)s)")
+    add("--phases", type=_phase_table, help="names and file values, e.g. pore=0,ni=127,ysz=254")
+    add("--spacing", type=_spacing, help="voxel size, one number or z,y,x; overrides the files")
+    add("--unit", help="unit of the spacing, e.g. um; overrides the files")
+    add("--subvolume", type=int, metavar="N", help="side of the sub-volumes in voxels (8 or more)")
+    add("--samples", type=int, default=16, help="most sub-volumes of each (%(default)s)")
+    add("--metrics", type=_names, help=f"among {', '.join(ALL_METRICS)}")
+    add("--max-lag", type=int, metavar="N", help="of the two-point correlation, in voxels")
+    add("--margin", type=float, default=0.05, help="still the same material (%(default)s)")
+    add("--solver", default="taufactor", help="of the effective diffusivity (%(default)s)")
+    add("--device", help="of the solver, e.g. cuda (cpu)")
+    add("--periodic-gen", action="store_true", help="GEN repeats along all axes")
+    add("--seed", type=int, default=0, help="of the sampling (%(default)s)")
+    add("--workers", type=int, default=-1, help="processes (all cores)")
+    add("--fail-on", choices=tuple(FAIL_VERDICTS), default="never", help="when to exit with 3")
+    add("--quiet", action="store_true", help="print nothing but errors")
+    return parser
+
+
+def _phase_table(text: str) -> dict[str, int]:
+    pairs = [item.partition("=") for item in text.split(",")]
+    try:
+        return {name.strip(): int(value) for name, _, value in pairs}
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected name=value,..., got {text!r}") from None
+
+
+def _spacing(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(item) for item in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number or z,y,x, got {text!r}") from None
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
+
+
+def _workers(args: argparse.Namespace) -> int:
+    from joblib import effective_n_jobs
+
+    return effective_n_jobs(args.workers) if args.workers else 1
+
+
+def _size(v: Volume) -> str:
+    voxel = "" if v.unit == "voxel" else f" of {' x '.join(f'{h:g}' for h in v.spacing)} {v.unit}"
+    return f"{'x'.join(map(str, v.shape))} voxels{voxel}"
+
+
+def _phases(v: Volume) -> str:
+    fractions = volume_fraction(v)
+    return ", ".join(f"{p.name} = value {p.value} ({fractions[p.label]:.1%})" for p in v.phases)
+
+
+def _estimate(sampling: Sampling, phases: int, metrics: Sequence[str], workers: int) -> float:
+    z, y, x = sampling.shape
+    seconds = SECONDS_OTHERS * phases
+    if "effective_diffusivity" in metrics:
+        seconds += SECONDS_DIFFUSIVITY * phases * (z + y + x)
+    blocks = len(sampling.gen) + len(sampling.real)
+    return seconds * z * y * x * blocks / min(workers, blocks)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    return f"about {round(seconds / 60)} min"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,259 @@
+"""Our time and memory beside the peers', on one volume, in one run.
+
+Every row runs ours and the peer, unmodified, each in a process of its own, after a warm-up on a
+small volume (imports, compilation), and repeats them in turn. A ratio above 1 means that ours is
+faster, or takes less memory. Memory is what the process takes at most beyond the loaded volume.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks import datasets
+from benchmarks.tables import module_command, write_result
+
+Labels = NDArray[np.uint8]
+LAG = 64
+WARM_UP = 32  # voxels a side
+
+
+class Run(NamedTuple):
+    """One measured call."""
+
+    seconds: float
+    memory: float  # bytes a voxel
+    answer: float  # one number by which ours and the peer's can be told to do the same
+
+
+@dataclass(frozen=True)
+class Row:
+    """The same work done by us and by a peer.
+
+    `ours` and `peer` return the number that both should agree on; `agreement` says how well they
+    can.
+    """
+
+    work: str
+    peer_name: str
+    ours: Callable[[Labels], float]
+    peer: Callable[[Labels], float]
+    agreement: str
+
+
+def our_counts(labels: Labels) -> float:
+    from metrics.fraction import fractions_of
+    from metrics.neighbourhood import count_neighbourhood
+    from metrics.surface import face_areas
+    from metrics.tpb import edge_density
+    from metrics.volume import as_volume
+
+    counts = count_neighbourhood(as_volume(labels))
+    fractions_of(counts)
+    edge_density(counts)
+    return face_areas(counts)[0, 1]
+
+
+def taufactor_counts(labels: Labels) -> float:
+    from taufactor import metrics as taufactor
+
+    # Its TPB refuses uint8.
+    wide = labels.astype(np.int32)
+    taufactor.volume_fraction(wide)
+    taufactor.specific_surface_area(wide, method="face_counting", device="cpu")
+    taufactor.triple_phase_boundary(wide)
+    return taufactor.interfacial_areas(wide, device="cpu")[0, 1]
+
+
+def our_two_point(labels: Labels) -> float:
+    from metrics import two_point_correlation
+
+    return float(two_point_correlation(labels, phase=0, max_lag=_lag(labels)).radial[10])
+
+
+def porespy_two_point(labels: Labels) -> float:
+    import porespy
+
+    bins = np.append(0, np.arange(0.5, _lag(labels) + 1))
+    result = porespy.metrics.two_point_correlation(labels == 0, bins=bins)
+    return float(result.probability_scaled[10])
+
+
+def _lag(labels: Labels) -> int:
+    return min(LAG, min(labels.shape) // 2)
+
+
+def our_crofton(labels: Labels) -> float:
+    from metrics import interface_areas
+
+    areas = interface_areas(labels, estimator="crofton")
+    return sum(area for pair, area in areas.items() if 1 in pair)
+
+
+def taufactor_marching_cubes(labels: Labels) -> float:
+    from taufactor.metrics import specific_surface_area
+
+    return specific_surface_area(labels, method="marching_cubes", device="cpu")["1"]
+
+
+ROWS = {
+    "counts": Row(
+        "volume fractions, all interface areas, TPB",
+        "TauFactor: its four functions",
+        our_counts,
+        taufactor_counts,
+        "area of phases 0-1: equal",
+    ),
+    "two_point": Row(
+        f"S2 of one phase, axes and radial to lag {LAG}",
+        "PoreSpy: two_point_correlation (radial)",
+        our_two_point,
+        porespy_two_point,
+        "S2 at 10 voxels: equal weights for pairs (ours) or for lags (PoreSpy)",
+    ),
+    "crofton": Row(
+        "surface of all phases, curved estimator",
+        "TauFactor: marching cubes",
+        our_crofton,
+        taufactor_marching_cubes,
+        "surface of phase 1: another estimator, smoothed first",
+    ),
+}
+
+
+def load(size: int) -> Labels:
+    labels = datasets.load("nmc").labels
+    return np.ascontiguousarray(labels[:size, :size, :size])
+
+
+def measure(call: Callable[[Labels], float], labels: Labels) -> Run:
+    """Time a call and its peak memory beyond what the process holds before."""
+    _reset_peak_memory()
+    before = _status("VmRSS")
+    with contextlib.redirect_stdout(io.StringIO()):
+        start = perf_counter()
+        answer = call(labels)
+        seconds = perf_counter() - start
+    return Run(seconds, (_status("VmHWM") - before) / labels.size, float(answer))
+
+
+def _reset_peak_memory() -> None:
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts again from here
+
+
+def _status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(field)).split()[1])
+
+
+def serve(name: str, side: str, size: int) -> None:
+    """Child process: warm up, then measure once for each line that comes in."""
+    call = getattr(ROWS[name], side)
+    labels = load(size)
+    with contextlib.redirect_stdout(io.StringIO()):
+        call(np.ascontiguousarray(labels[:WARM_UP, :WARM_UP, :WARM_UP]))
+    for _ in sys.stdin:
+        print(*measure(call, labels), flush=True)
+
+
+def run_pair(name: str, size: int, repeats: int) -> dict[str, list[Run]]:
+    """Ours and the peer in turn, each in its own process."""
+    argv = [sys.executable, "-m", "benchmarks.speed", "--size", str(size), "--serve", name]
+    runs: dict[str, list[Run]] = {"ours": [], "peer": []}
+    with contextlib.ExitStack() as stack:
+        children: dict[str, Any] = {
+            side: stack.enter_context(
+                subprocess.Popen(
+                    [*argv, side], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                )
+            )
+            for side in runs
+        }
+        for _ in range(repeats):
+            for side, child in children.items():
+                child.stdin.write("\n")
+                child.stdin.flush()
+                runs[side].append(Run(*map(float, child.stdout.readline().split())))
+    return runs
+
+
+def row_of(name: str, size: int, repeats: int) -> dict[str, object]:
+    runs = run_pair(name, size, repeats)
+    ours, peer = (Run(*map(median, zip(*runs[side], strict=True))) for side in ("ours", "peer"))
+    row = ROWS[name]
+    return {
+        "work": row.work,
+        "peer": row.peer_name,
+        "voxels": f"{size}^3",
+        "ours, s": ours.seconds,
+        "peer, s": peer.seconds,
+        "time ratio": peer.seconds / ours.seconds,
+        "ours, B/voxel": ours.memory,
+        "peer, B/voxel": peer.memory,
+        "memory ratio": peer.memory / max(ours.memory, 1e-3),
+        "ours / peer": ours.answer / peer.answer,
+        "agreement": row.agreement,
+    }
+
+
+def import_seconds(repeats: int) -> float:
+    """Wall time of `import metrics` beyond that of starting Python."""
+
+    def start(code: str) -> float:
+        begin = perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True)
+        return perf_counter() - begin
+
+    return median(start("import metrics") - start("pass") for _ in range(repeats))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--size", type=int, default=256, help="side of the volume (256, whole)")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", choices=tuple(ROWS), help="one row")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if args.serve:
+        name, side = args.serve
+        serve(name, side, args.size)
+        return 0
+
+    names = [args.only] if args.only else list(ROWS)
+    table = pd.DataFrame([row_of(name, args.size, args.repeats) for name in names])
+    write_result(
+        args.out / "speed",
+        "Speed and memory beside the peers",
+        (__doc__ or "").partition("\n\n")[2],
+        table,
+        {
+            "command": module_command("speed", argv),
+            "volume": f"nmc_electrode.tif, {args.size}^3 (made by a generator, not tomography)",
+            "repeats": f"{args.repeats}, median",
+            "threads": os.cpu_count(),
+            "import metrics": f"{import_seconds(args.repeats):.2f} s",
+        },
+    )
+    print(table.to_string(index=False, float_format="{:.4g}".format))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,47 @@
+"""Result tables: CSV for programs, and a Markdown page that says how the numbers were made."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metrics.provenance import machine, versions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def module_command(name: str, argv: Sequence[str] | None) -> str:
+    """The command as a user would type it from the root of a checkout."""
+    return shlex.join(
+        ["python", "-m", f"benchmarks.{name}", *(sys.argv[1:] if argv is None else argv)]
+    )
+
+
+def write_result(
+    stem: Path, title: str, text: str, table: pd.DataFrame, facts: Mapping[str, Any]
+) -> None:
+    """Write ``stem.csv`` and ``stem.md``; `facts` (command, seed, ...) end the page."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(stem.with_suffix(".csv"), index=False, float_format="%.6g")
+    made_by = ", ".join(f"{name} {number}" for name, number in versions().items())
+    facts = {**facts, "machine": machine(), "versions": made_by}
+    lines = [f"# {title}", "", text, "", *markdown(table), ""]
+    lines += [f"- {name}: {value}" for name, value in facts.items()]
+    stem.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def markdown(table: pd.DataFrame) -> list[str]:
+    """Lines of a Markdown table; numbers with four digits, nan as an empty cell."""
+    rows = [list(table), ["---"] * table.shape[1]]
+    rows += [[_cell(value) for value in row] for row in table.itertuples(index=False)]
+    return [f"| {' | '.join(row)} |" for row in rows]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.4g}"
+    return str(value)

@@ -1,0 +1,57 @@
+"""Measure segmented volumes, and say whether two samples of them are the same material."""
+
+from metrics.chords import Chords, LinealPath, chord_length, lineal_path
+from metrics.cluster import TwoPointCluster, two_point_cluster
+from metrics.comparison import TABLE_COLUMNS, Comparison, compare
+from metrics.connectivity import Percolation, percolation, through_mask
+from metrics.correlation import TwoPoint, two_point_correlation, two_point_map
+from metrics.description import DEFAULT_METRICS, METRICS, describe
+from metrics.diffusivity import ConvergenceError, Diffusivity, effective_diffusivity
+from metrics.fraction import fraction_profile, volume_fraction
+from metrics.io import read, write
+from metrics.measuring import ALL_METRICS
+from metrics.surface import interface_areas, specific_surface_area
+from metrics.thickness import Thickness, local_thickness
+from metrics.topology import euler_number
+from metrics.tpb import tpb_density
+from metrics.volume import AXES, InputError, Phase, Volume, as_volume
+
+__all__ = [
+    "ALL_METRICS",
+    "AXES",
+    "DEFAULT_METRICS",
+    "METRICS",
+    "TABLE_COLUMNS",
+    "Chords",
+    "Comparison",
+    "ConvergenceError",
+    "Diffusivity",
+    "InputError",
+    "LinealPath",
+    "Percolation",
+    "Phase",
+    "Thickness",
+    "TwoPoint",
+    "TwoPointCluster",
+    "Volume",
+    "as_volume",
+    "chord_length",
+    "compare",
+    "describe",
+    "effective_diffusivity",
+    "euler_number",
+    "fraction_profile",
+    "interface_areas",
+    "lineal_path",
+    "local_thickness",
+    "percolation",
+    "read",
+    "specific_surface_area",
+    "through_mask",
+    "tpb_density",
+    "two_point_cluster",
+    "two_point_correlation",
+    "two_point_map",
+    "volume_fraction",
+    "write",
+]

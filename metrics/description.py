@@ -1,0 +1,228 @@
+"""Every scalar metric of a volume as one tidy table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from metrics.chords import chord_length
+from metrics.connectivity import percolation
+from metrics.diffusivity import effective_diffusivity
+from metrics.fraction import fractions_of
+from metrics.neighbourhood import Neighbourhood, count_neighbourhood
+from metrics.surface import interface_areas, surface_of
+from metrics.thickness import local_thickness
+from metrics.topology import euler_number
+from metrics.tpb import edge_density, tpb_density
+from metrics.volume import AXES, InputError, Volume, as_volume
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Row(NamedTuple):
+    """One value of a volume."""
+
+    metric: str
+    phase: str
+    axis: str
+    value: float
+    unit: str
+    definition: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A volume being described, with what several metrics share."""
+
+    volume: Volume
+    solver: str
+    device: str | None
+
+    @cached_property
+    def counts(self) -> Neighbourhood:
+        """Voxels, faces and edges, counted once."""
+        return count_neighbourhood(self.volume)
+
+    @cached_property
+    def crofton(self) -> dict[tuple[int, int], float]:
+        """Interface areas by the Crofton estimator, counted once."""
+        return interface_areas(self.volume, estimator="crofton")
+
+    def phases(self) -> Iterator[tuple[int, str]]:
+        """Label and name of each phase."""
+        for phase in self.volume.phases:
+            yield phase.label, phase.name
+
+    def directions(self) -> Iterator[tuple[int, str, str]]:
+        """Label and name of each phase with each axis."""
+        for label, name in self.phases():
+            for axis in AXES:
+                yield label, name, axis
+
+    def unit(self, power: int) -> str:
+        """Unit of a length to a power, e.g. ``um`` or ``1/um^2``."""
+        exponent = f"^{abs(power)}" if abs(power) > 1 else ""
+        return f"{'1/' if power < 0 else ''}{self.volume.unit}{exponent}"
+
+
+def describe(
+    volume: Volume | NDArray[Any],
+    *,
+    metrics: Sequence[str] | None = None,
+    solver: str = "taufactor",
+    device: str | None = None,
+) -> pd.DataFrame:
+    """Measure a volume.
+
+    Parameters
+    ----------
+    volume : Volume or (Z, Y, X) integer ndarray
+    metrics : sequence of str, optional
+        Names among `METRICS`; `DEFAULT_METRICS`, all but the slow local thickness, if left out.
+    solver : str
+        Method of `effective_diffusivity`.
+    device : str, optional
+        Where the solver runs; the CPU if left out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns metric, phase (name, or two names joined by ``-``), axis (z, y, x or empty),
+        value, unit, definition. Metrics that need more phases than there are give no row. A value
+        that is not defined (no chord) or not reached (no convergence) is nan.
+
+    Raises
+    ------
+    InputError
+        If a metric is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> table = describe(np.array([[[0, 1, 1, 1]]]), metrics=["volume_fraction"])
+    >>> table.value.tolist()
+    [0.25, 0.75]
+    """
+    import pandas as pd
+
+    names = DEFAULT_METRICS if metrics is None else known_metrics(metrics, tuple(METRICS))
+    rows, _ = measure(as_volume(volume), names, solver=solver, device=device)
+    return pd.DataFrame(rows, columns=list(Row._fields))
+
+
+def known_metrics(metrics: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Return the names, or raise `InputError` for one that is not among the known."""
+    for name in metrics:
+        if name not in known:
+            raise InputError(f"unknown metric {name!r}: choose from {', '.join(known)}")
+    return tuple(metrics)
+
+
+def measure(
+    volume: Volume, metrics: Sequence[str], *, solver: str, device: str | None = None
+) -> tuple[list[Row], dict[str, float]]:
+    """Rows of a volume, and the seconds that each metric took."""
+    subject = Subject(volume, solver, device)
+    rows: list[Row] = []
+    seconds = {}
+    for name in metrics:
+        start = perf_counter()
+        rows += [Row(name, *row) for row in METRICS[name](subject)]
+        seconds[name] = perf_counter() - start
+    return rows, seconds
+
+
+Values = Iterator[tuple[str, str, float, str, str]]  # phase, axis, value, unit, definition
+
+
+def _volume_fraction(s: Subject) -> Values:
+    fractions = fractions_of(s.counts)
+    for label, name in s.phases():
+        yield name, "", fractions[label], "", "voxels of the phase / all voxels"
+
+
+def _specific_surface_area(s: Subject) -> Values:
+    # Two phases share one surface: said once, for the first.
+    count = 1 if len(s.volume.phases) == 2 else None
+    for label, name in list(s.phases())[:count]:
+        yield name, "", surface_of(s.crofton, label), s.unit(-1), CROFTON
+
+
+def _interface_area(s: Subject) -> Values:
+    if len(s.volume.phases) > 2:
+        for (i, j), area in s.crofton.items():
+            pair = f"{s.volume.name(i)}-{s.volume.name(j)}"
+            yield pair, "", area, s.unit(-1), CROFTON
+
+
+def _tpb_density(s: Subject) -> Values:
+    if len(s.volume.phases) > 2:
+        yield "", "", edge_density(s.counts), s.unit(-2), EDGES
+
+
+def _active_tpb_density(s: Subject) -> Values:
+    if len(s.volume.phases) > 2:
+        for axis in AXES:
+            density = tpb_density(s.volume, active=axis)
+            yield "", axis, density, s.unit(-2), f"{EDGES}; all three phases through-connected"
+
+
+def _chord_length(s: Subject) -> Values:
+    for label, name, axis in s.directions():
+        chords = chord_length(s.volume, phase=label, axis=axis)
+        yield name, axis, chords.mean, s.unit(1), "mean chord: phase length / chords per line"
+
+
+def _euler_density(s: Subject) -> Values:
+    size = s.volume.labels.size * s.volume.voxel_volume
+    for label, name in s.phases():
+        euler = euler_number(s.volume, phase=label, connectivity=6)
+        yield name, "", euler / size, s.unit(-3), "Euler number / volume, 6-connected"
+
+
+def _percolating_fraction(s: Subject) -> Values:
+    for label, name, axis in s.directions():
+        fraction = percolation(s.volume, phase=label, axis=axis).percolating_fraction
+        yield name, axis, fraction, "", "6-connected to both faces / all voxels of the phase"
+
+
+def _effective_diffusivity(s: Subject) -> Values:
+    for label, name, axis in s.directions():
+        result = effective_diffusivity(
+            s.volume, phase=label, axis=axis, method=s.solver, device=s.device, throw=False
+        )
+        definition = (
+            f"D_eff/D_0, Dirichlet planes half a voxel outside, no flux at the sides ({s.solver})"
+        )
+        yield name, axis, result.value if result.converged else math.nan, "", definition
+
+
+def _local_thickness(s: Subject) -> Values:
+    for label, name in s.phases():
+        thickness = local_thickness(s.volume, phase=label)
+        yield name, "", thickness.mean, s.unit(1), "mean diameter of the largest ball that fits"
+
+
+CROFTON = "area / total volume, Cauchy-Crofton, 13 directions"
+EDGES = "length of voxel edges with 3 phases / total volume (3/2 too long on isotropic lines)"
+
+METRICS: dict[str, Callable[[Subject], Values]] = {
+    "volume_fraction": _volume_fraction,
+    "specific_surface_area": _specific_surface_area,
+    "interface_area": _interface_area,
+    "tpb_density": _tpb_density,
+    "active_tpb_density": _active_tpb_density,
+    "chord_length": _chord_length,
+    "euler_density": _euler_density,
+    "percolating_fraction": _percolating_fraction,
+    "effective_diffusivity": _effective_diffusivity,
+    "local_thickness": _local_thickness,
+}
+DEFAULT_METRICS = tuple(name for name in METRICS if name != "local_thickness")

@@ -1,0 +1,87 @@
+"""Two samples of volumes made comparable: same phases, voxel size and unit, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.volume import InputError, Volume, as_volume
+
+Sample = Volume | NDArray[Any] | Sequence[Volume | NDArray[Any]]
+
+
+def match(gen: Sample, real: Sample) -> tuple[list[Volume], list[Volume]]:
+    """Both samples as lists of volumes with the labels and names of the first real one.
+
+    Phases match by rank of their labels.
+
+    Raises
+    ------
+    InputError
+        If a sample is empty, spacing, unit, number or names of phases differ, or a phase has no
+        voxel in a whole sample.
+    """
+    samples = {"gen": _volumes(gen, "gen"), "real": _volumes(real, "real")}
+    model = samples["real"][0]
+    if len(model.phases) < 2:
+        raise InputError(
+            f"real holds one phase only ({model.phases[0].name}): check its segmentation"
+        )
+    for name, volumes in samples.items():
+        for v in volumes:
+            _check_alike(v, model, name)
+        _check_presence(volumes, name)
+    gen, real = ([_with_phases_of(model, v) for v in volumes] for volumes in samples.values())
+    return gen, real
+
+
+def _volumes(sample: Sample, name: str) -> list[Volume]:
+    if isinstance(sample, Volume | np.ndarray):
+        return [as_volume(sample)]
+    if not sample:
+        raise InputError(f"{name} needs at least one volume")
+    return [as_volume(v) for v in sample]
+
+
+def _check_alike(v: Volume, model: Volume, name: str) -> None:
+    if len(v.phases) != len(model.phases):
+        raise InputError(
+            f"{len(v.phases)} phases in {name} against {len(model.phases)} in real: "
+            "segment both alike, or name all phases with their values"
+        )
+    if v.unit != model.unit or not np.allclose(v.spacing, model.spacing, rtol=1e-4, atol=0):
+        raise InputError(
+            f"voxels of {_voxel(v)} in {name} against {_voxel(model)} in real: "
+            "resample one, or give the spacing if a file is wrong"
+        )
+    if _named(v) and _named(model) and _names(v) != _names(model):
+        raise InputError(f"phases {_names(v)} in {name} against {_names(model)} in real")
+
+
+def _check_presence(volumes: list[Volume], name: str) -> None:
+    for phase in volumes[0].phases:
+        if not any((layer == phase.label).any() for v in volumes for layer in v.labels):
+            raise InputError(f"phase {phase.name} has no voxel in {name}: check its segmentation")
+
+
+def _with_phases_of(model: Volume, v: Volume) -> Volume:
+    if v.phase_labels == model.phase_labels:
+        return replace(v, phases=model.phases)
+    ranks = np.searchsorted(v.phase_labels, v.labels)
+    return replace(v, labels=np.array(model.phase_labels)[ranks], phases=model.phases)
+
+
+def _named(v: Volume) -> bool:
+    return _names(v) != [str(phase.value) for phase in v.phases]
+
+
+def _names(v: Volume) -> list[str]:
+    return [phase.name for phase in v.phases]
+
+
+def _voxel(v: Volume) -> str:
+    return " x ".join(f"{h:g}" for h in v.spacing) + f" {v.unit}"

@@ -1,0 +1,119 @@
+"""All metrics of many sub-volumes, in parallel."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.correlation import two_point_correlation
+from metrics.description import METRICS, Row, measure
+from metrics.volume import AXES, Volume
+
+CURVE = "two_point_correlation"
+ALL_METRICS = (*METRICS, CURVE)
+
+Floats = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+
+class Curve(NamedTuple):
+    """Two-point correlation of one sub-volume, one phase, one axis (empty: radial)."""
+
+    phase: str
+    axis: str
+    r: Floats
+    value: Floats
+
+
+class Measured(NamedTuple):
+    """All that is measured on one sub-volume."""
+
+    rows: list[Row]
+    curves: list[Curve]
+    seconds: dict[str, float]
+    process: int
+    peak_memory: int  # bytes that the process has held at most so far
+
+
+def measure_all(
+    tasks: list[tuple[Volume, bool]],
+    names: tuple[str, ...],
+    lag: int,
+    solver: str,
+    device: str | None,
+    workers: int,
+    progress: Progress | None,
+) -> list[Measured]:
+    """Measure sub-volumes in as many processes, and tell `progress` (done, total) after each.
+
+    Parameters
+    ----------
+    tasks : list of (Volume, bool)
+        Sub-volumes, and whether the two-point correlation of each wraps around.
+    names : tuple of str
+        Among `ALL_METRICS`.
+    lag : int
+        Longest lag of the two-point correlation, in voxels.
+    solver, device, workers, progress
+        As in `compare`.
+    """
+    from joblib import Parallel, delayed
+
+    scalars = tuple(name for name in names if name != CURVE)
+    # Memory maps and views would be copied whole into each worker: send the sub-volume alone.
+    calls = (
+        delayed(_measure_block)(
+            replace(v, labels=np.ascontiguousarray(v.labels)),
+            scalars, lag if CURVE in names else None, wraps, solver, device,
+        )
+        for v, wraps in tasks
+    )  # fmt: skip
+    done = []
+    with Parallel(n_jobs=workers, return_as="generator", pre_dispatch="2*n_jobs") as pool:
+        for measured in pool(calls):
+            done.append(measured)
+            if progress:
+                progress(len(done), len(tasks))
+    return done
+
+
+def peak_memory() -> int:
+    """Bytes that this process has held at most so far."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _measure_block(
+    v: Volume,
+    scalars: tuple[str, ...],
+    lag: int | None,
+    wraps: bool,
+    solver: str,
+    device: str | None,
+) -> Measured:
+    rows, seconds = measure(v, scalars, solver=solver, device=device)
+    curves: list[Curve] = []
+    if lag is not None:
+        start = perf_counter()
+        curves = list(_two_point_curves(v, lag, wraps))
+        seconds[CURVE] = perf_counter() - start
+    return Measured(rows, curves, seconds, os.getpid(), peak_memory())
+
+
+def _two_point_curves(v: Volume, lag: int, wraps: bool) -> Iterator[Curve]:
+    # S2 of the second of two phases is 1 - 2 phi + S2 of the first: nothing new.
+    phases = v.phases[:1] if len(v.phases) == 2 else v.phases
+    for phase in phases:
+        s2 = two_point_correlation(v, phase=phase.label, max_lag=lag, periodic=wraps)
+        yield Curve(phase.name, "", s2.r, s2.radial)
+        for axis, h in zip(AXES, v.spacing, strict=True):
+            yield Curve(phase.name, axis, (s2.lags * h).astype(float), s2.axis[axis])

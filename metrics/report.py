@@ -1,0 +1,297 @@
+"""Reports of a comparison: a table for the terminal; CSV, JSON and one HTML page in a folder."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from metrics import plots
+from metrics.volume import AXES, InputError, Volume
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from metrics.comparison import Comparison
+
+FILES = ("table.csv", "curves.csv", "summary.json", "report.html")
+VERDICTS = ("differs", "cannot tell", "same")  # what needs attention comes first
+
+
+def terminal_table(comparison: Comparison) -> str:
+    """Lay out the comparison as plain text, rows that differ first and verdict counts last.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Result of `compare`.
+
+    Returns
+    -------
+    str
+        One header line, one line a row of the table, and a line of counts. For the two-point
+        correlation the ratio's column gives the limit of the difference between the curves.
+    """
+    columns = ("metric", "phase", "axis", "gen", "real", "unit", "ratio", "verdict")
+    numbers = ("gen", "real", "ratio")
+    lines = [dict(zip(columns, columns, strict=True)) | {"ratio": "ratio [low, high]"}]
+    for row in _rows(comparison.table):
+        lines.append(row | {"ratio": f"{row['ratio']} {row['ratio_interval']}".rstrip()})
+    width = {column: max(len(line[column]) for line in lines) for column in columns}
+    text = [
+        "  ".join(f"{line[c]:{'>' if c in numbers else '<'}{width[c]}}" for c in columns).rstrip()
+        for line in lines
+    ]
+    count = _counts(comparison.table)
+    text.append(
+        f"{len(comparison.table)} quantities: {count['same']} same, {count['differs']} differ, "
+        f"{count['cannot tell']} cannot tell"
+    )
+    return "\n".join(text)
+
+
+def write_report(
+    folder: str | os.PathLike[str],
+    comparison: Comparison,
+    *,
+    gen: Sequence[Volume],
+    real: Sequence[Volume],
+    summary: Mapping[str, Any],
+    gen_names: Sequence[str] = (),
+    real_names: Sequence[str] = (),
+) -> None:
+    """Write ``table.csv``, ``curves.csv``, ``summary.json`` and ``report.html``, all or none.
+
+    The files are written beside `folder` and moved there in one step, so that neither an error nor
+    Ctrl-C leaves half a report. An earlier report in `folder` is replaced.
+
+    Parameters
+    ----------
+    folder : path
+        New, empty, or an earlier report.
+    comparison : Comparison
+        Result of `compare`.
+    gen, real : sequences of Volume
+        The compared volumes; the first of each is pictured.
+    summary : mapping
+        How the comparison was made (command, seed, versions, seconds, ...); stored as JSON, with
+        null for what is not finite, and shown at the end of the page.
+    gen_names, real_names : sequences of str, optional
+        File names of the volumes.
+
+    Raises
+    ------
+    InputError
+        If `folder` holds something else or cannot be written.
+    """
+    target = check_folder(folder)
+    record = _plain(summary)
+    texts = {
+        "table.csv": _csv(comparison.table),
+        "curves.csv": _csv(comparison.curves),
+        "summary.json": json.dumps(record, indent=2, allow_nan=False) + "\n",
+        "report.html": _page(comparison, gen, real, gen_names, real_names, record),
+    }
+    try:
+        _write_whole(target, texts)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
+def check_folder(folder: str | os.PathLike[str]) -> Path:
+    """Return the resolved path of a folder that a report may be written to.
+
+    Raises
+    ------
+    InputError
+        If it is a file, holds anything but an earlier report, or lies where nothing can be written.
+    """
+    try:
+        target = Path(folder).resolve()
+        held = {path.name for path in target.iterdir()} if target.exists() else set()
+        home = _home(target)
+        if not os.access(home, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    if held and held != set(FILES):
+        raise InputError(f"{folder} holds files that are no report: name a new or empty folder")
+    return target
+
+
+def _cannot_write(folder: str | os.PathLike[str], error: OSError) -> InputError:
+    return InputError(
+        f"cannot write a report to {folder} ({error.strerror}): "
+        "name a new folder where there is room and permission"
+    )
+
+
+def _home(target: Path) -> Path:
+    """Nearest folder above `target` that exists: what is written there can be moved to `target`."""
+    home = next(path for path in target.parents if path.exists())
+    if not home.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"{home} is no folder")
+    return home
+
+
+def _write_whole(target: Path, texts: Mapping[str, str]) -> None:
+    """Make `target` a folder of exactly these files, or leave everything as it was."""
+    home = _home(target)
+    path = target.relative_to(home)
+    with tempfile.TemporaryDirectory(prefix=".report-", dir=home) as scratch:
+        new, old = Path(scratch, "new"), Path(scratch, "old")
+        (new / path).mkdir(parents=True)
+        for name, text in texts.items():
+            (new / path / name).write_text(text, encoding="utf-8", errors="backslashreplace")
+        try:
+            if target.exists():
+                target.rename(old)
+            (new / path.parts[0]).rename(home / path.parts[0])
+        except BaseException:  # Ctrl-C between the two moves as well
+            if old.exists() and not target.exists():
+                old.rename(target)
+            raise
+
+
+def _csv(frame: pd.DataFrame) -> str:
+    return frame.to_csv(index=False, float_format="%.10g", lineterminator="\n")
+
+
+def _plain(value: Any) -> Any:
+    """Turn a value into JSON's own types, a number that is not finite into None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):  # numpy scalars and arrays
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int | None) else str(value)
+
+
+def _counts(table: pd.DataFrame) -> dict[str, int]:
+    return {verdict: int((table["verdict"] == verdict).sum()) for verdict in VERDICTS}
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, str]]:
+    """Rows of the table as text, sorted by verdict."""
+    ordered = table.sort_values("verdict", key=lambda v: v.map(VERDICTS.index), kind="stable")
+    return [_row(row) for row in ordered.to_dict("records")]
+
+
+def _row(row: Mapping[str, Any]) -> dict[str, str]:
+    text = {key: row[key] for key in ("metric", "phase", "axis", "unit", "verdict")}
+    text["n"] = f"{row['n_gen']} / {row['n_real']}"
+    for key in ("gen", "real", "ratio"):
+        text[key] = _number(row[key])
+        low, high = row[f"{key}_low"], row[f"{key}_high"]
+        text[f"{key}_interval"] = "" if math.isnan(low) else f"[{_number(low)}, {_number(high)}]"
+    if row["metric"] == "two_point_correlation":
+        text["ratio"] = f"limit {_number(row['margin'])}"
+    return text
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4g}"
+
+
+def _page(
+    comparison: Comparison,
+    gen: Sequence[Volume],
+    real: Sequence[Volume],
+    gen_names: Sequence[str],
+    real_names: Sequence[str],
+    record: Mapping[str, Any],
+) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["readable"] = plots.readable
+    table = comparison.table
+    colours = plots.phase_colours(len(real[0].phases))
+    return environment.get_template("report.html.j2").render(
+        samples={
+            "gen": _sample("generated", gen, gen_names),
+            "real": _sample("real", real, real_names),
+        },
+        sample_colours=plots.SAMPLE_COLOURS,
+        blocks={key: table[f"n_{key}"].max() for key in ("gen", "real")},
+        unit=real[0].unit,
+        phases=_phases(table, gen[0], real[0], colours),
+        counts=_counts(table),
+        total=len(table),
+        differing=table.loc[table["verdict"] == "differs", "metric"].unique().tolist(),
+        rows=_rows(table),
+        definitions=table.groupby("definition", sort=False)["metric"].unique().to_dict(),
+        settings=_plain(comparison.settings),
+        record=record,
+        **_charts(comparison, gen[0], real[0], colours),
+    )
+
+
+def _sample(kind: str, volumes: Sequence[Volume], names: Sequence[str]) -> dict[str, Any]:
+    """Kind, title and named volumes of a sample."""
+    names = list(names) or [f"{kind} {i + 1}" for i in range(len(volumes))]
+    title = PurePath(names[0]).name if len(names) == 1 else f"{len(names)} volumes"
+    return {"kind": kind, "title": title, "volumes": list(zip(names, volumes, strict=True))}
+
+
+def _phases(
+    table: pd.DataFrame, gen: Volume, real: Volume, colours: Sequence[str]
+) -> list[dict[str, str]]:
+    """Name, colour, file values and, where the table has them, fractions of every phase.
+
+    Phases match by rank, and the table names them as the real volume does.
+    """
+    fractions = table[table["metric"] == "volume_fraction"].set_index("phase")
+    return [
+        {
+            "name": in_real.name,
+            "colour": colour,
+            "values": " / ".join(dict.fromkeys((str(in_gen.value), str(in_real.value)))),
+            "gen": _number(fractions["gen"].get(in_real.name, math.nan)),
+            "real": _number(fractions["real"].get(in_real.name, math.nan)),
+        }
+        for in_gen, in_real, colour in zip(gen.phases, real.phases, colours, strict=True)
+    ]
+
+
+def _charts(
+    comparison: Comparison, gen: Volume, real: Volume, colours: Sequence[str]
+) -> dict[str, Any]:
+    """Draw every chart, as SVG."""
+    table, values = comparison.table, comparison.values
+    extent = plots.shared_extent([gen, real])
+    curves = comparison.curves.groupby(["phase", "axis"], sort=False)
+    ratios = table[table["ratio"] > 0]
+    measured = [metric for metric in table["metric"].unique() if metric in set(values["metric"])]
+    return {
+        "slices": [
+            (axis, kind, plots.slice_plot(volume, axis=axis, extent=extent, colours=colours,
+                                          name=f"slice-{axis}-{kind}"))
+            for axis in AXES
+            for kind, volume in (("generated", gen), ("real", real))
+        ],
+        "curves": [
+            plots.curve_plot(curve, title=f"{phase} · {axis or 'radial'}", name=f"curve-{i}")
+            for i, ((phase, axis), curve) in enumerate(curves)
+        ],
+        "ratios": plots.ratio_plot(ratios, name="ratios") if len(ratios) else "",
+        "without_ratio": len(table) - len(ratios),
+        "strips": [
+            plots.strip_plot(values, table, metric=metric, name=f"strip-{i}")
+            for i, metric in enumerate(measured)
+        ],
+    }  # fmt: skip

@@ -1,0 +1,160 @@
+"""Verdicts on samples whose truth is known: same, different, and too few to tell."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from metrics.comparison import COMPARED_METRICS, CURVE, TABLE_COLUMNS, compare
+from metrics.shapes import gaussian_random_field, plurigaussian
+from metrics.volume import InputError, Volume
+
+CHEAP = ["volume_fraction", "specific_surface_area", "chord_length", CURVE]
+
+
+def fields(count: int, seed: int, **law: object) -> list[Volume]:
+    law = {"correlation_length": 2, "fractions": (0.4, 0.6)} | law
+    return [
+        gaussian_random_field((32,) * 3, seed=seed + k, **law).volume  # type: ignore[arg-type]
+        for k in range(count)
+    ]
+
+
+def test_one_law_is_the_same_and_another_is_not() -> None:
+    real = fields(8, 0)
+    same = compare(fields(8, 100), real, metrics=CHEAP, subvolume=32, margin=0.2, workers=1)
+    assert set(same.table.verdict) == {"same"}
+    coarse = fields(8, 200, correlation_length=3)
+    table = compare(coarse, real, metrics=CHEAP, subvolume=32, workers=1).table
+    verdicts = table.set_index(["metric", "phase", "axis"]).verdict
+    # Lengths scale by 3/2: all but the fraction must tell.
+    assert verdicts["specific_surface_area", "0", ""] == "differs"
+    assert verdicts["chord_length", "0", "z"] == "differs"
+    assert verdicts["volume_fraction", "0", ""] != "differs"
+
+
+def test_other_fractions_differ_in_curve_and_fraction() -> None:
+    gen = fields(8, 200, fractions=(0.7, 0.3))
+    table = compare(gen, fields(8, 0), metrics=CHEAP, subvolume=32, workers=1).table
+    differing = set(table.metric[table.verdict == "differs"])
+    assert {"volume_fraction", CURVE} <= differing
+
+
+def test_few_small_samples_cannot_tell() -> None:
+    table = compare(
+        fields(2, 300, correlation_length=4), fields(2, 400, correlation_length=4),
+        metrics=["volume_fraction"], subvolume=32, workers=1,
+    ).table  # fmt: skip
+    assert set(table.verdict) == {"cannot tell"}
+
+
+def test_one_subvolume_gives_values_without_intervals() -> None:
+    table = compare(fields(1, 0), fields(1, 1), metrics=CHEAP, subvolume=32, workers=1).table
+    assert table.gen.notna().all()
+    assert table.gen_low.isna().all()
+    assert set(table.verdict) == {"cannot tell"}
+
+
+def test_a_volume_is_the_same_as_itself() -> None:
+    volume = plurigaussian((32,) * 3, correlation_length=3, seed=0).volume
+    comparison = compare(volume, volume, workers=1)
+    table = comparison.table
+    assert comparison.settings["same_volumes"]
+    assert set(table.verdict) == {"same"}
+    scalar = table[(table.metric != CURVE) & (table.real != 0)]
+    np.testing.assert_allclose(scalar[["ratio", "ratio_low", "ratio_high"]], 1, atol=1e-12)
+    assert set(table.metric) == set(COMPARED_METRICS)
+
+
+def test_almost_the_same_volume_is_not_taken_for_itself() -> None:
+    (volume,) = fields(1, 0)
+    labels = volume.labels.copy()
+    labels[0, 0, 0] = 1 - labels[0, 0, 0]
+    comparison = compare(labels, volume.labels, metrics=["volume_fraction"], workers=1)
+    assert not comparison.settings["same_volumes"]
+    assert (comparison.table.ratio_high > comparison.table.ratio).all()
+
+
+def test_table_values_and_curves_agree() -> None:
+    comparison = compare(fields(3, 0), fields(4, 9), metrics=CHEAP, subvolume=32, workers=1)
+    table, values, curves = comparison.table, comparison.values, comparison.curves
+    assert list(table) == TABLE_COLUMNS
+    for row in table[table.metric != CURVE].itertuples():
+        of = values[
+            (values.metric == row.metric) & (values.phase == row.phase) & (values.axis == row.axis)
+        ]
+        gen, real = (of.value[of["sample"] == s] for s in ("gen", "real"))
+        assert (row.n_gen, row.n_real) == (len(gen), len(real)) == (3, 4)
+        assert (row.gen, row.real) == pytest.approx((gen.mean(), real.mean()))
+        assert row.ratio == pytest.approx(gen.mean() / real.mean())
+        assert row.gen_low < row.gen < row.gen_high
+    radial = curves[curves.axis == ""].set_index("sample")["mean"]
+    distance = np.mean(np.abs(radial["gen"].to_numpy() - radial["real"].to_numpy()))
+    row = table[(table.metric == CURVE) & (table.axis == "")].iloc[0]
+    assert row.gen == pytest.approx(distance)
+    assert curves.groupby(["sample", "axis"]).r.min().eq(0).all()
+
+
+def test_nothing_percolates_in_either_is_the_same_and_in_one_is_not() -> None:
+    def layers(axis: int, phase: int) -> Volume:
+        labels = np.zeros((32, 32, 32), np.uint8)
+        labels.swapaxes(0, axis)[8 * phase : 8 * phase + 8] = 1
+        return Volume(labels)
+
+    names = ["effective_diffusivity", "percolating_fraction"]
+    blocked = [layers(0, p) for p in range(4)]
+    both = compare(blocked, blocked[::-1], metrics=names, subvolume=32, workers=1).table
+    row = both[(both.phase == "1") & (both.axis == "z") & (both.metric == names[0])].iloc[0]
+    assert (row.gen, row.real, row.verdict) == (0, 0, "same")
+    assert "difference" in row.definition
+    open_z = [layers(1, p) for p in range(4)]
+    one = compare(open_z, blocked, metrics=names, subvolume=32, workers=1).table
+    row = one[(one.phase == "1") & (one.axis == "z") & (one.metric == names[0])].iloc[0]
+    assert (row.real, row.verdict) == (0, "differs")
+
+
+def test_workers_and_order_do_not_change_the_result() -> None:
+    gen, real = fields(2, 0), fields(2, 5)
+    done: list[tuple[int, int]] = []
+    one = compare(gen, real, metrics=CHEAP, subvolume=16, workers=1)
+    two = compare(
+        gen, real, metrics=CHEAP, subvolume=16, workers=2,
+        progress=lambda *step: done.append(step),
+    )  # fmt: skip
+    assert one.table.equals(two.table)
+    assert done[-1] == (32, 32)
+
+
+def test_seed_decides_the_draw() -> None:
+    gen, real = fields(2, 0), fields(2, 5)
+    runs = [
+        compare(gen, real, metrics=CHEAP, subvolume=16, samples=4, seed=s, workers=1).table
+        for s in (0, 0, 1)
+    ]
+    assert runs[0].equals(runs[1])
+    assert not runs[0].equals(runs[2])
+
+
+def test_periodic_curves_are_used_for_whole_volumes_only() -> None:
+    gen, real = fields(3, 0), fields(3, 5)
+    whole = compare(gen, real, metrics=[CURVE], subvolume=32, periodic_gen=True, workers=1)
+    cut = compare(gen, real, metrics=[CURVE], subvolume=16, periodic_gen=True, workers=1)
+    assert whole.settings["periodic_gen"]
+    assert not cut.settings["periodic_gen"]
+    open_ends = compare(gen, real, metrics=[CURVE], subvolume=32, workers=1)
+    assert not whole.table.gen.equals(open_ends.table.gen)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"metrics": ["porosity"]}, "unknown metric"),
+        ({"margin": 0}, "margin"),
+        ({"max_lag": 32}, "max_lag"),
+        ({"solver": "magic"}, "magic"),
+    ],
+)
+def test_bad_arguments(arguments: dict, message: str) -> None:
+    volume = fields(1, 0)
+    with pytest.raises(InputError, match=message):
+        compare(volume, volume, subvolume=16, samples=1, workers=1, **arguments)

@@ -1,0 +1,50 @@
+"""Samples that cannot be compared are refused; labels are matched by rank."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from metrics.matching import match
+from metrics.volume import InputError, Phase, Volume
+
+TWO = np.array([[[0, 255]]])
+
+
+def test_labels_match_by_rank_and_names_come_from_real() -> None:
+    real = Volume(np.array([[[0, 1]]]), phases=(Phase("pore", 0, 0), Phase("ni", 1, 127)))
+    (gen,), _ = match(TWO, real)
+    assert gen.labels.tolist() == [[[0, 1]]]
+    assert gen.phases == real.phases
+
+
+def test_arrays_and_lists_of_them() -> None:
+    gen, real = match([TWO, TWO], TWO)
+    assert (len(gen), len(real)) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("gen", "real", "message"),
+    [
+        (np.array([[[0, 1, 2]]]), TWO, "3 phases in gen against 2 in real"),
+        (np.zeros((1, 1, 2), int), TWO, "1 phases in gen"),
+        (TWO, np.zeros((1, 1, 2), int), "one phase only"),
+        (Volume(TWO, (1, 1, 2)), Volume(TWO), "voxels of 1 x 1 x 2 voxel in gen"),
+        (Volume(TWO, unit="um"), Volume(TWO, unit="nm"), "1 x 1 x 1 um in gen against"),
+        ([], TWO, "gen needs at least one"),
+        (
+            Volume(TWO, phases=(Phase("a", 0, 0), Phase("b", 255, 255))),
+            Volume(TWO, phases=(Phase("b", 0, 0), Phase("a", 255, 255))),
+            r"phases \['a', 'b'\] in gen",
+        ),
+        (
+            Volume(np.array([[[0, 0]]]), phases=(Phase("0", 0, 0), Phase("1", 1, 1))),
+            np.array([[[0, 1]]]),
+            "phase 1 has no voxel in gen",
+        ),
+        (TWO, [TWO, np.array([[[0, 1, 2]]])], "3 phases in real"),
+    ],
+)
+def test_what_cannot_be_compared(gen: object, real: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        match(gen, real)  # type: ignore[arg-type]
