@@ -70,7 +70,21 @@ def run(args: argparse.Namespace, command: str) -> int:
         plan = preflight(gen_names, gen, real_names, real, sampling, metrics, _workers(args))
         if not args.quiet:
             print("\n".join(plan), flush=True)
-        comparison = _compare(gen, real, sampling, args)
+        comparison = compare(
+            gen,
+            real,
+            metrics=args.metrics,
+            subvolume=args.subvolume,
+            samples=args.samples,
+            max_lag=args.max_lag,
+            margin=args.margin,
+            periodic_gen=args.periodic_gen,
+            solver=args.solver,
+            device=args.device,
+            seed=args.seed,
+            workers=args.workers,
+            progress=not args.quiet,
+        )
     except InputError as error:
         raise InputError(f"{args.gen} against {args.real}: {error}") from error
 
@@ -159,30 +173,6 @@ def summarise(
         "versions": versions(),
         "machine": machine(),
     }
-
-
-def _compare(
-    gen: list[Volume], real: list[Volume], sampling: Sampling, args: argparse.Namespace
-) -> Comparison:
-    from tqdm import tqdm
-
-    total = len(sampling.gen) + len(sampling.real)
-    with tqdm(total=total, unit="sub-volume", disable=args.quiet or None) as bar:
-        return compare(
-            gen,
-            real,
-            metrics=args.metrics,
-            subvolume=args.subvolume,
-            samples=args.samples,
-            max_lag=args.max_lag,
-            margin=args.margin,
-            periodic_gen=args.periodic_gen,
-            solver=args.solver,
-            device=args.device,
-            seed=args.seed,
-            workers=args.workers,
-            progress=lambda done, _: bar.update(done - bar.n),
-        )
 
 
 def _parser() -> Parser:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from benchmarks import datasets
 from benchmarks.tables import module_command, write_result
+from metrics.io import read
 
 Labels = NDArray[np.uint8]
 LAG = 64
@@ -135,8 +136,8 @@ ROWS = {
 }
 
 
-def load(size: int) -> Labels:
-    labels = datasets.load("nmc").labels
+def load(volume: Path, size: int) -> Labels:
+    labels = read(volume).labels
     return np.ascontiguousarray(labels[:size, :size, :size])
 
 
@@ -160,25 +161,27 @@ def _status(field: str) -> int:
     return 1024 * int(next(line for line in lines if line.startswith(field)).split()[1])
 
 
-def serve(name: str, side: str, size: int) -> None:
+def serve(name: str, side: str, labels: Labels) -> None:
     """Child process: warm up, then measure once for each line that comes in."""
     call = getattr(ROWS[name], side)
-    labels = load(size)
     with contextlib.redirect_stdout(io.StringIO()):
         call(np.ascontiguousarray(labels[:WARM_UP, :WARM_UP, :WARM_UP]))
     for _ in sys.stdin:
         print(*measure(call, labels), flush=True)
 
 
-def run_pair(name: str, size: int, repeats: int) -> dict[str, list[Run]]:
+def run_pair(name: str, volume: Path, size: int, repeats: int) -> dict[str, list[Run]]:
     """Ours and the peer in turn, each in its own process."""
-    argv = [sys.executable, "-m", "benchmarks.speed", "--size", str(size), "--serve", name]
+    argv = [sys.executable, "-m", "benchmarks.speed", "--serve", name]
     runs: dict[str, list[Run]] = {"ours": [], "peer": []}
     with contextlib.ExitStack() as stack:
         children: dict[str, Any] = {
             side: stack.enter_context(
                 subprocess.Popen(
-                    [*argv, side], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                    [*argv, side, "--volume", str(volume), "--size", str(size)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
                 )
             )
             for side in runs
@@ -191,8 +194,8 @@ def run_pair(name: str, size: int, repeats: int) -> dict[str, list[Run]]:
     return runs
 
 
-def row_of(name: str, size: int, repeats: int) -> dict[str, object]:
-    runs = run_pair(name, size, repeats)
+def row_of(name: str, volume: Path, size: int, repeats: int) -> dict[str, object]:
+    runs = run_pair(name, volume, size, repeats)
     ours, peer = (Run(*map(median, zip(*runs[side], strict=True))) for side in ("ours", "peer"))
     row = ROWS[name]
     return {
@@ -225,6 +228,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--volume", type=Path, help="of three phases (the data set nmc)")
     parser.add_argument("--size", type=int, default=256, help="side of the volume (256, whole)")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", choices=tuple(ROWS), help="one row")
@@ -233,11 +237,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.serve:
         name, side = args.serve
-        serve(name, side, args.size)
+        serve(name, side, load(args.volume, args.size))
         return 0
 
+    volume = args.volume or datasets.path("nmc")
     names = [args.only] if args.only else list(ROWS)
-    table = pd.DataFrame([row_of(name, args.size, args.repeats) for name in names])
+    table = pd.DataFrame([row_of(name, volume, args.size, args.repeats) for name in names])
     write_result(
         args.out / "speed",
         "Speed and memory beside the peers",
@@ -245,7 +250,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         table,
         {
             "command": module_command("speed", argv),
-            "volume": f"nmc_electrode.tif, {args.size}^3 (made by a generator, not tomography)",
+            "volume": f"{volume.name}, {args.size}^3 of it",
             "repeats": f"{args.repeats}, median",
             "threads": os.cpu_count(),
             "import metrics": f"{import_seconds(args.repeats):.2f} s",

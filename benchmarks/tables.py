@@ -22,14 +22,24 @@ def module_command(name: str, argv: Sequence[str] | None) -> str:
 
 
 def write_result(
-    stem: Path, title: str, text: str, table: pd.DataFrame, facts: Mapping[str, Any]
+    stem: Path,
+    title: str,
+    text: str,
+    table: pd.DataFrame,
+    facts: Mapping[str, Any],
+    *,
+    plain: str = "",
 ) -> None:
-    """Write ``stem.csv`` and ``stem.md``; `facts` (command, seed, ...) end the page."""
+    """Write ``stem.csv`` and ``stem.md``; `facts` (command, seed, ...) end the page.
+
+    A table too wide for a page can be shown there as `plain` text instead.
+    """
     stem.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(stem.with_suffix(".csv"), index=False, float_format="%.6g")
     made_by = ", ".join(f"{name} {number}" for name, number in versions().items())
     facts = {**facts, "machine": machine(), "versions": made_by}
-    lines = [f"# {title}", "", text, "", *markdown(table), ""]
+    shown = ["```", plain, "```"] if plain else markdown(table)
+    lines = [f"# {title}", "", text, "", *shown, ""]
     lines += [f"- {name}: {value}" for name, value in facts.items()]
     stem.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -21,7 +21,7 @@ from metrics.intervals import (
     verdict,
 )
 from metrics.matching import Sample, match
-from metrics.measuring import ALL_METRICS, CURVE, Measured, Progress, measure_all
+from metrics.measuring import ALL_METRICS, CURVE, Measured, measure_all
 from metrics.sampling import plan_subvolumes
 from metrics.volume import InputError, check_max_lag
 
@@ -85,7 +85,7 @@ def compare(
     device: str | None = None,
     seed: int = 0,
     workers: int = -1,
-    progress: Progress | None = None,
+    progress: bool = False,
 ) -> Comparison:
     r"""Compare generated with real volumes, with uncertainty and a verdict per quantity.
 
@@ -127,8 +127,8 @@ def compare(
         Of the draw of sub-volumes and of the bootstrap.
     workers : int
         Processes; -1 takes all cores.
-    progress : callable, optional
-        Called with (done, total) after each sub-volume.
+    progress : bool
+        Show a progress bar on a terminal.
 
     Raises
     ------

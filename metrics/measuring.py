@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from time import perf_counter
 from typing import NamedTuple
@@ -20,7 +20,6 @@ CURVE = "two_point_correlation"
 ALL_METRICS = (*METRICS, CURVE)
 
 Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
 
 
 class Curve(NamedTuple):
@@ -49,9 +48,9 @@ def measure_all(
     solver: str,
     device: str | None,
     workers: int,
-    progress: Progress | None,
+    progress: bool,
 ) -> list[Measured]:
-    """Measure sub-volumes in as many processes, and tell `progress` (done, total) after each.
+    """Measure sub-volumes in parallel processes.
 
     Parameters
     ----------
@@ -65,6 +64,7 @@ def measure_all(
         As in `compare`.
     """
     from joblib import Parallel, delayed
+    from tqdm import tqdm
 
     scalars = tuple(name for name in names if name != CURVE)
     # Memory maps and views would be copied whole into each worker: send the sub-volume alone.
@@ -75,13 +75,9 @@ def measure_all(
         )
         for v, wraps in tasks
     )  # fmt: skip
-    done = []
-    with Parallel(n_jobs=workers, return_as="generator", pre_dispatch="2*n_jobs") as pool:
-        for measured in pool(calls):
-            done.append(measured)
-            if progress:
-                progress(len(done), len(tasks))
-    return done
+    measured = Parallel(n_jobs=workers, return_as="generator", pre_dispatch="2*n_jobs")(calls)
+    hidden = None if progress else True  # None: only where nobody watches, in a pipe or a file
+    return list(tqdm(measured, total=len(tasks), unit="sub-volume", disable=hidden))
 
 
 def peak_memory() -> int:

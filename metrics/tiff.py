@@ -12,17 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
+from metrics.formats import HEADER_KEY, Header, Slices, check_memory
 from metrics.volume import InputError
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
 
-# What a file says beside its voxels: "shape", "spacing", "unit", "phases" ([name, value] pairs).
-Header = dict[str, Any]
-
-HEADER_KEY = "segmented_volume"
 # Offsets of a classic TIFF have 32 bits; 32 MB are left for its tags.
 CLASSIC_BYTES = 2**32 - 2**25
 # The resolution tag, an inverse edge length, is a ratio of two 32-bit integers.
@@ -31,18 +28,6 @@ EDGE_RANGE = (1e-9, 1e9)
 MAX_CHANNELS = 7
 # Most that a stored byte can unpack to, by compression tag: deflate cannot exceed 1032.
 MAX_EXPANSION = {1: 1, 8: 1100, 32946: 1100}
-
-
-def check_memory(nbytes: int) -> None:
-    """Raise `InputError` if an array of this size would not fit into the free memory."""
-    import psutil
-
-    available = psutil.virtual_memory().available
-    if nbytes > available:
-        raise InputError(
-            f"needs {nbytes / 2**30:.3g} GiB of memory, {available / 2**30:.3g} GiB are free: "
-            "crop it, or save it uncompressed as .npy, which is mapped and not loaded"
-        )
 
 
 def read_tiff(path: Path) -> tuple[NDArray[Any], Header]:
@@ -67,9 +52,7 @@ def read_tiff(path: Path) -> tuple[NDArray[Any], Header]:
     return values, header
 
 
-def write_tiff(
-    path: Path, slices: Iterator[NDArray[Any]], *, dtype: DTypeLike, header: Header
-) -> None:
+def write_tiff(path: Path, slices: Slices, *, dtype: np.dtype[Any], header: Header) -> None:
     """Write slices as a deflated ImageJ stack.
 
     ImageJ stacks are classic TIFF files. Above 4 GB of voxels the file is a BigTIFF without ImageJ
@@ -79,7 +62,7 @@ def write_tiff(
 
     depth, height, width = header["shape"]
     _, y, x = header["spacing"]
-    imagej = math.prod(header["shape"]) * np.dtype(dtype).itemsize <= CLASSIC_BYTES
+    imagej = math.prod(header["shape"]) * dtype.itemsize <= CLASSIC_BYTES
     layout: dict[str, Any]
     if imagej:
         smallest, largest = EDGE_RANGE

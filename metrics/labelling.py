@@ -1,0 +1,108 @@
+"""From the values in a file to labels 0..n-1, and back."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.formats import Slices, check_memory
+from metrics.volume import MAX_PHASES, InputError, Phase, Volume, unique_labels
+
+
+def label_values(
+    values: NDArray[Any],
+    named: Mapping[str, int] | None,
+    saved: Sequence[tuple[str, int]],
+) -> tuple[NDArray[Any], tuple[Phase, ...]]:
+    """Labels 0..n-1 of a file's values, and the phases as named by the caller, else by the file.
+
+    Labels are ranks, unless the names give another order. An array of values may be overwritten.
+    """
+    values = _integers(values)
+    found = unique_labels(values)
+    if len(found) > MAX_PHASES:
+        raise InputError(
+            f"a grey image, more than {MAX_PHASES} different values: segment it first (e.g. Otsu)"
+        )
+    pairs = [(str(value), value) for value in found]
+    if named is not None:
+        pairs = list(named.items())
+    # Saved phases are void where another program changed the values since.
+    elif set(found) <= {value for _, value in saved}:
+        pairs = list(saved)
+    try:
+        phases = tuple(
+            Phase(str(name), label, operator.index(value))
+            for label, (name, value) in enumerate(pairs)
+        )
+    except TypeError:
+        raise InputError(f"phases={dict(pairs)} must map names to whole numbers") from None
+    ranks = {phase.value: phase.label for phase in phases}
+    if not set(found) <= ranks.keys() or len(ranks) < len(phases):
+        raise InputError(
+            f"phases={dict(pairs)} must name each value in the file once: the values are {found}"
+        )
+    # A phase without voxels may have a value that the type of the file cannot hold.
+    return _ranked(values, {value: ranks[value] for value in found}), phases
+
+
+def original_slices(v: Volume) -> tuple[Slices, np.dtype[Any]]:
+    """Slices with the original value of each phase, and the smallest type that holds them."""
+    values = {phase.label: phase.value for phase in v.phases}
+    if len(set(values.values())) < len(values):
+        raise InputError("two phases have the same value: give each its own")
+    if min(values.values()) < 0 or max(values.values()) >= 2**16:
+        raise InputError(f"values {list(values.values())} do not fit into uint16: use 0 to 65535")
+    # A phase without voxels must not make the type larger.
+    values = {label: values[label] for label in unique_labels(v.labels)}
+    dtype = np.dtype("u1" if max(values.values()) < 2**8 else "<u2")
+    slices = (_translate(labels, values, np.empty(v.shape[1:], dtype)) for labels in v.labels)
+    return slices, dtype
+
+
+def _integers(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the values if they are a 3D array of integers."""
+    if values.ndim == 2:
+        raise InputError(
+            f"a 2D image of shape {values.shape}: read a folder of slices, or stack them first"
+        )
+    if values.ndim != 3:
+        raise InputError(f"an array of shape {values.shape}: save one 3D volume (z, y, x)")
+    if values.dtype.kind not in "iub":
+        nans = sum(np.isnan(slab).sum() for slab in values) if values.dtype.kind == "f" else 0
+        raise InputError(
+            f"{values.dtype} values{f', {nans} of them NaN' if nans else ''}: "
+            "segment the volume and save integer phase labels"
+        )
+    return values.view(np.uint8) if values.dtype == bool else values
+
+
+def _ranked(values: NDArray[Any], ranks: Mapping[int, int]) -> NDArray[Any]:
+    """Values as labels; untouched if they are labels, in place if nobody else holds them."""
+    ready = values.dtype == np.uint8 or (isinstance(values, np.memmap) and values.dtype.isnative)
+    if ready and all(value == rank for value, rank in ranks.items()):
+        return values
+    if values.dtype == np.uint8 and values.flags.carray:
+        labels = values
+    else:
+        check_memory(values.size)
+        labels = np.empty(values.shape, np.uint8)
+    for slab, target in zip(values, labels, strict=True):
+        _translate(slab, ranks, target)
+    return labels
+
+
+def _translate(slab: NDArray[Any], table: Mapping[int, int], out: NDArray[Any]) -> NDArray[Any]:
+    """Fill `out` with the image of each number of the slab under the table."""
+    from skimage.util import map_array
+
+    # A copy in native byte order: map_array takes neither foreign nor read-only buffers.
+    native = slab.astype(slab.dtype.newbyteorder("="))
+    old = np.array(list(table), dtype=native.dtype)
+    new = np.array(list(table.values()), dtype=out.dtype)
+    map_array(native, old, new, out=out)
+    return out

@@ -1,0 +1,100 @@
+"""Every benchmark at a tiny size: it runs, and its table says what it measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import coverage, demo, speed
+from benchmarks.tables import markdown, write_result
+from metrics import volume_fraction, write
+from metrics.shapes import gaussian_random_field, plurigaussian
+
+
+def test_result_page_says_how_it_was_made(tmp_path: Path) -> None:
+    table = pd.DataFrame({"a": [1.23456789, np.nan], "b": ["x", "y"]})
+    write_result(
+        tmp_path / "new" / "t", "Title", "Text.", table, {"command": "python x", "seed": 7}
+    )
+    page = (tmp_path / "new" / "t.md").read_text()
+    assert page.startswith(
+        "# Title\n\nText.\n\n| a | b |\n| --- | --- |\n| 1.235 | x |\n|  | y |\n"
+    )
+    for fact in ("- command: python x", "- seed: 7", "- machine: ", "numpy "):
+        assert fact in page
+    assert (tmp_path / "new" / "t.csv").read_text() == "a,b\n1.23457,x\n,y\n"
+
+
+def test_markdown_of_an_empty_table() -> None:
+    assert markdown(pd.DataFrame(columns=["a"])) == ["| a |", "| --- |"]
+
+
+def test_coverage_rates_are_counted() -> None:
+    columns = ["sample", "metric", "truth", "ratio_low", "ratio_high", "verdict"]
+    rows = [
+        ("s", "m", 1.0, 0.9, 1.1, "same"),
+        ("s", "m", 1.0, 1.2, 1.4, "differs"),
+        ("s", "m", 1.0, 0.5, 0.9, "cannot tell"),
+        ("s", "m", 1.0, 0.99, 1.2, "cannot tell"),
+        ("s", "m", 1.15, 1.0, 1.3, "same"),
+        ("s", "m", 1.15, 1.1, 1.3, "differs"),
+    ]
+    (row,) = coverage.summarise(pd.DataFrame(rows, columns=columns)).to_dict("records")
+    assert row["covers 1, %"] == 50
+    assert (row["differs, %"], row["cannot tell, %"]) == (25, 50)
+    assert (row["same at ratio 1.15, %"], row["differs at ratio 1.15, %"]) == (50, 50)
+
+
+def test_coverage_runs(tmp_path: Path) -> None:
+    arguments = ["--pairs", "1", "--side", "16", "--length", "1.5", "--out", str(tmp_path)]
+    assert coverage.main(arguments) == 0
+    table = pd.read_csv(tmp_path / "coverage.csv")
+    assert set(table["sample"]) == set(coverage.SAMPLES)
+    assert set(table.metric) == set(coverage.METRICS)
+    assert "--pairs 1" in (tmp_path / "coverage.md").read_text()
+
+
+def test_scaled_values_are_told_apart() -> None:
+    table = coverage.judge_pair(0, "8 volumes", 24, 1.5, seed=0)
+    surface = table[table.metric == "specific_surface_area"].set_index("truth")
+    assert surface.verdict[1.0] == "same"
+    assert surface.verdict[coverage.DIFFERENCE] == "differs"
+    assert surface.ratio[coverage.DIFFERENCE] == pytest.approx(1.15 * surface.ratio[1.0])
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory needs Linux")
+def test_speed_runs_and_both_sides_agree(tmp_path: Path) -> None:
+    volume = tmp_path / "three.tif"
+    write(plurigaussian((40,) * 3, correlation_length=3, seed=0).volume, volume)
+    arguments = ["--volume", str(volume), "--size", "40", "--repeats", "1"]
+    assert speed.main([*arguments, "--out", str(tmp_path)]) == 0
+    table = pd.read_csv(tmp_path / "speed.csv")
+    assert len(table) == len(speed.ROWS)
+    agreement = dict(zip(speed.ROWS, table["ours / peer"], strict=True))
+    assert agreement["counts"] == pytest.approx(1)  # the same faces
+    assert agreement["two_point"] == pytest.approx(1, abs=0.02)  # bins weighted differently
+    # Marching cubes on a smoothed image lose 10 to 20 % of structures of 3 voxels.
+    assert agreement["crofton"] == pytest.approx(1.15, abs=0.15)
+    assert (table["time ratio"] > 0).all()
+
+
+def test_demo_twin_has_the_fraction_of_its_model() -> None:
+    model = gaussian_random_field((48,) * 3, correlation_length=2, seed=1).volume
+    twin = demo.random_twin(model)
+    assert volume_fraction(twin)[0] == pytest.approx(volume_fraction(model)[0], abs=0.01)
+    assert (twin.shape, twin.phases) == (model.shape, model.phases)
+
+
+def test_demo_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(name: str) -> None:
+        raise demo.InputError(f"{name} is not on this machine")
+
+    monkeypatch.setattr(demo.datasets, "load", missing)
+    assert demo.main(["--out", str(tmp_path / "demo")]) == 2
+    assert "snow is not on this machine" in capsys.readouterr().err
+    assert not (tmp_path / "demo").exists()
