@@ -188,7 +188,12 @@ def _parser() -> Parser:
     add("--phases", type=_phase_table, help="names and file values, e.g. pore=0,ni=127,ysz=254")
     add("--spacing", type=_spacing, help="voxel size, one number or z,y,x; overrides the files")
     add("--unit", help="unit of the spacing, e.g. um; overrides the files")
-    add("--subvolume", type=int, metavar="N", help="side of the sub-volumes in voxels (8 or more)")
+    add(
+        "--subvolume",
+        type=int,
+        metavar="N",
+        help="side of the sub-volumes, voxels (so that there are 8)",
+    )
     add("--samples", type=int, default=16, help="most sub-volumes of each (%(default)s)")
     add("--metrics", type=_names, help=f"among {', '.join(ALL_METRICS)}")
     add("--max-lag", type=int, metavar="N", help="of the two-point correlation, in voxels")

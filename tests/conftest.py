@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# The volumes of tests are small: threads of torch and BLAS would only wait for each other, up to
+# 20 times as long where other work shares the cores. Both read this once, when they are loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # No deadline: the first call of a numba kernel compiles it. In CI the examples are always the same.
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
