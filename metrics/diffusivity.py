@@ -6,7 +6,7 @@ import contextlib
 import io
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, overload
 
@@ -205,7 +205,7 @@ def effective_diffusivity(
 
 
 class _Solution(NamedTuple):
-    """What a solver says of one volume."""
+    """What a solver says of one volume: fields of `Diffusivity`."""
 
     value: float
     residual: float = 0.0
@@ -231,13 +231,10 @@ def _result(
 ) -> Diffusivity:
     voxels = int(np.count_nonzero(v.mask(phase)))
     return Diffusivity(
-        value=solution.value,
         volume_fraction=voxels / v.labels.size,
         percolating_fraction=int(np.count_nonzero(mask)) / max(voxels, 1),
-        converged=solution.converged,
-        residual=solution.residual,
-        iterations=solution.iterations,
         method=method,
+        **solution._asdict(),
     )
 
 
@@ -261,28 +258,30 @@ def _solve_taufactor(
             closed = torch.isinf(self.factor)
             return flux.masked_fill_(closed[:, :-1] | closed[:, 1:], 0)
 
-    batch = len(masks)
-    value, residual = np.zeros(batch), np.full(batch, np.inf)
-    iterations, converged = np.zeros(batch, dtype=int), np.zeros(batch, dtype=bool)
+    solutions = [_Solution(0.0, converged=False)] * len(masks)
+    # It prints and warns of what is told here by `converged`.
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         omega = _relaxation(masks.shape[1], spacing)
         solver = Solver(masks.astype(np.uint8), spacing, omega=omega, device=device)
-        while solver.iter < max_iterations and not converged.all():
+        while solver.iter < max_iterations and not all(s.converged for s in solutions):
             # Its own test stops the batch as one, on an absolute change of tau; ours stops each
             # volume where it would stop alone.
             limit = min(solver.iter + CHECK_EVERY, max_iterations)
             solver.solve(iter_limit=limit, verbose=False, conv_crit=-np.inf)
             solver.compute_metrics()
-            running = ~converged
-            change = np.abs(solver.D_eff - value)[running]
-            value[running] = solver.D_eff[running]
-            flux = np.asarray(solver.flux_1d, dtype=float)[running]
-            residual[running] = np.ptp(flux, axis=1) / np.abs(flux.mean(axis=1))
-            iterations[running] = solver.iter
-            converged[running] = (residual[running] < tol) & (change < tol * value[running])
-    columns = (value, residual, iterations, converged)
-    return list(map(_Solution, *(column.tolist() for column in columns)))
+            fluxes = solver.flux_1d.astype(float)
+            residuals = np.ptp(fluxes, axis=1) / np.abs(fluxes.mean(axis=1))
+            for i, (value, residual) in enumerate(
+                zip(solver.D_eff.tolist(), residuals.tolist(), strict=True)
+            ):
+                before = solutions[i]
+                if not before.converged:
+                    steady = abs(value - before.value) < tol * value
+                    solutions[i] = _Solution(
+                        value, residual, solver.iter, converged=steady and residual < tol
+                    )
+    return solutions
 
 
 def _relaxation(layers: int, spacing: tuple[float, ...]) -> float:
@@ -291,5 +290,4 @@ def _relaxation(layers: int, spacing: tuple[float, ...]) -> float:
     return 2 - math.pi / (1.5 * layers * max(1.0, math.sqrt(sum(weights) / 3)))
 
 
-_Solver = Callable[..., list[_Solution]]
-_METHODS: dict[str, _Solver] = {"taufactor": _solve_taufactor}
+_METHODS = {"taufactor": _solve_taufactor}

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# The volumes of tests are small: threads of torch and BLAS would only wait for each other, up to
-# 20 times as long where other work shares the cores. Both read this once, when they are loaded.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The volumes of tests are small: threads of torch, BLAS and numba would only wait for each other,
+# up to 20 times as long where other work shares the cores. numba's count would replace that of
+# torch, as both use one OpenMP. All read it once, when they are loaded.
+for library in ("OMP", "NUMBA"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 # No deadline: the first call of a numba kernel compiles it. In CI the examples are always the same.
 settings.register_profile("local", deadline=None)

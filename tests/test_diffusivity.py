@@ -28,6 +28,18 @@ AGREEMENT = 3e-3
 SPACINGS = [(1.0, 1.0, 1.0), (2.0, 1.0, 0.5), (0.4, 1.5, 1.0)]
 
 
+@pytest.fixture(scope="module")
+def berea(data_path) -> np.ndarray:
+    """64^3 voxels of sandstone; 0 is the pore."""
+    return tifffile.imread(data_path("berea.tif"))[:64, :64, :64]
+
+
+@pytest.fixture(scope="module")
+def three_phase_stack(data_path) -> np.ndarray:
+    """40^3 voxels with phases 0, 127 and 254."""
+    return tifffile.imread(data_path("three_phase_stack.tif"))[-40:, -40:, -40:]
+
+
 def random_field(shape=(20, 17, 14), fraction=0.4, smoothing=1.2, seed=0) -> np.ndarray:
     """Blobs of phase 1."""
     field = gaussian_filter(np.random.default_rng(seed).normal(size=shape), smoothing)
@@ -167,20 +179,18 @@ def test_thin_volumes_agree_with_sparse_solve(layers):
 
 
 @pytest.mark.parametrize("axis", AXES)
-def test_berea_agrees_with_sparse_solve(axis, data_path):
-    berea = tifffile.imread(data_path("berea.tif"))[:64, :64, :64]
+def test_berea_agrees_with_sparse_solve(axis, berea):
     result = effective_diffusivity(berea, phase=0, axis=axis)
     assert result.percolates
     assert result.value == pytest.approx(sparse_diffusivity(berea == 0, axis), rel=AGREEMENT)
 
 
 @pytest.mark.parametrize("axis", AXES)
-def test_three_phase_stack_agrees_with_sparse_solve(axis, data_path):
-    stack = tifffile.imread(data_path("three_phase_stack.tif"))[-40:, -40:, -40:]
+def test_three_phase_stack_agrees_with_sparse_solve(axis, three_phase_stack):
     percolating = 0
     for phase in (0, 127, 254):
-        result = effective_diffusivity(stack, phase=phase, axis=axis)
-        expected = sparse_diffusivity(stack == phase, axis)
+        result = effective_diffusivity(three_phase_stack, phase=phase, axis=axis)
+        expected = sparse_diffusivity(three_phase_stack == phase, axis)
         # abs: across a phase that is blocked the reference has its own rounding.
         assert result.value == pytest.approx(expected, rel=AGREEMENT, abs=1e-9)
         percolating += result.percolates
