@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads
+from numba import config
 from numpy.typing import NDArray
 from scipy import fft
 
@@ -172,7 +172,7 @@ def _correlate(i: Floats32, j: Floats32, sizes: Sequence[int], lags: Sequence[Co
     One axis at a time, so that padding is transformed only where it is no longer zero, and lags
     that nobody wants are dropped as soon as an axis is back in real space.
     """
-    threads = get_num_threads()  # of numba, which a process pool sets for its workers
+    threads = config.NUMBA_NUM_THREADS  # as many as a process pool allows its workers
 
     def transform(field: Floats32) -> NDArray[np.complex64]:
         along_x = fft.rfft(field, n=sizes[2], axis=2, workers=threads)

@@ -135,8 +135,8 @@ def _sum_over_slabs(
     count: Callable[[NDArray[np.uint8], int], Counts],
     slabs: Iterator[tuple[NDArray[np.uint8], int]],
 ) -> Counts:
-    # numba's setting also follows what a process pool allows its workers.
-    with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+    # numba's setting follows what a process pool allows its workers.
+    with ThreadPoolExecutor(numba.config.NUMBA_NUM_THREADS) as pool:
         return sum(pool.map(lambda slab: count(*slab), slabs))  # type: ignore[return-value]
 
 
