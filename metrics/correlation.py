@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import config
 from numpy.typing import NDArray
 from scipy import fft
 
+from metrics.threads import thread_count
 from metrics.volume import AXES, Volume, as_volume, check_max_lag
 
 Floats = NDArray[np.float64]
@@ -172,7 +172,7 @@ def _correlate(i: Floats32, j: Floats32, sizes: Sequence[int], lags: Sequence[Co
     One axis at a time, so that padding is transformed only where it is no longer zero, and lags
     that nobody wants are dropped as soon as an axis is back in real space.
     """
-    threads = config.NUMBA_NUM_THREADS  # as many as a process pool allows its workers
+    threads = thread_count()
 
     def transform(field: Floats32) -> NDArray[np.complex64]:
         along_x = fft.rfft(field, n=sizes[2], axis=2, workers=threads)

@@ -17,6 +17,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.threads import thread_count
 from metrics.volume import Volume, periodic_axes
 
 Counts = NDArray[np.int64]
@@ -135,8 +136,7 @@ def _sum_over_slabs(
     count: Callable[[NDArray[np.uint8], int], Counts],
     slabs: Iterator[tuple[NDArray[np.uint8], int]],
 ) -> Counts:
-    # numba's setting follows what a process pool allows its workers.
-    with ThreadPoolExecutor(numba.config.NUMBA_NUM_THREADS) as pool:
+    with ThreadPoolExecutor(thread_count()) as pool:
         return sum(pool.map(lambda slab: count(*slab), slabs))  # type: ignore[return-value]
 
 

@@ -91,7 +91,7 @@ def test_slabs_add_up_to_the_whole(monkeypatch: pytest.MonkeyPatch, periodic: bo
     v = four_phases(np.random.default_rng(0).integers(0, 4, (7, 6, 5), dtype=np.uint8))
     whole, pairs = count_neighbourhood(v, periodic=periodic), count_pairs(v, periodic=periodic)
     monkeypatch.setattr(neighbourhood, "SLAB_VOXELS", 60)  # two layers a slab
-    monkeypatch.setattr(neighbourhood.numba.config, "NUMBA_NUM_THREADS", 2)
+    monkeypatch.setattr(neighbourhood, "thread_count", lambda: 2)
     slabs = count_neighbourhood(v, periodic=periodic)
     np.testing.assert_array_equal(slabs.faces, whole.faces)
     np.testing.assert_array_equal(slabs.edges, whole.edges)
