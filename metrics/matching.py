@@ -25,18 +25,13 @@ def match(gen: Sample, real: Sample) -> tuple[list[Volume], list[Volume]]:
         If a sample is empty, spacing, unit, number or names of phases differ, or a phase has no
         voxel in a whole sample.
     """
-    samples = {"gen": _volumes(gen, "gen"), "real": _volumes(real, "real")}
-    model = samples["real"][0]
-    if len(model.phases) < 2:
-        raise InputError(
-            f"real holds one phase only ({model.phases[0].name}): check its segmentation"
-        )
-    for name, volumes in samples.items():
+    of_gen, of_real = _volumes(gen, "gen"), _volumes(real, "real")
+    model = of_real[0]
+    for name, volumes in (("real", of_real), ("gen", of_gen)):
         for v in volumes:
             _check_alike(v, model, name)
         _check_presence(volumes, name)
-    gen, real = ([_with_phases_of(model, v) for v in volumes] for volumes in samples.values())
-    return gen, real
+    return [_with_phases_of(model, v) for v in of_gen], [_with_phases_of(model, v) for v in of_real]
 
 
 def _volumes(sample: Sample, name: str) -> list[Volume]:
@@ -48,6 +43,10 @@ def _volumes(sample: Sample, name: str) -> list[Volume]:
 
 
 def _check_alike(v: Volume, model: Volume, name: str) -> None:
+    if len(v.phases) < 2:
+        raise InputError(
+            f"{name} holds one phase only ({v.phases[0].name}): check its segmentation"
+        )
     if len(v.phases) != len(model.phases):
         raise InputError(
             f"{len(v.phases)} phases in {name} against {len(model.phases)} in real: "

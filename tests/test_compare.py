@@ -227,7 +227,7 @@ def spoil_header(path: Path) -> None:
         (spoil_nan, "float"),
         (spoil_grey, "segment"),
         (spoil_2d, "2D"),
-        (spoil_one_phase, "phase"),
+        (spoil_one_phase, "gen holds one phase only"),
         (spoil_three_phases, "3 phases in gen against 2"),
         (spoil_voxel_size, "voxels of 2 x 2 x 2 um"),
         (spoil_small, "smaller than the smallest"),
@@ -322,6 +322,14 @@ def test_folder_that_is_no_report_is_left_alone(
     assert compare.main([*pair, "--out", str(out), *CHEAP]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert [p.name for p in out.iterdir()] == ["thesis.tex"]
+
+
+def test_unwritable_folder(pair: tuple[str, str], capsys: pytest.CaptureFixture) -> None:
+    below_a_file = f"{pair[0]}/out"
+    assert compare.main([*pair, "--out", below_a_file, *CHEAP]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert below_a_file in error
 
 
 def test_full_disk(

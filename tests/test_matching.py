@@ -27,8 +27,8 @@ def test_arrays_and_lists_of_them() -> None:
     ("gen", "real", "message"),
     [
         (np.array([[[0, 1, 2]]]), TWO, "3 phases in gen against 2 in real"),
-        (np.zeros((1, 1, 2), int), TWO, "1 phases in gen"),
-        (TWO, np.zeros((1, 1, 2), int), "one phase only"),
+        (np.zeros((1, 1, 2), int), TWO, "gen holds one phase only"),
+        (TWO, np.zeros((1, 1, 2), int), "real holds one phase only"),
         (Volume(TWO, (1, 1, 2)), Volume(TWO), "voxels of 1 x 1 x 2 voxel in gen"),
         (Volume(TWO, unit="um"), Volume(TWO, unit="nm"), "1 x 1 x 1 um in gen against"),
         ([], TWO, "gen needs at least one"),
