@@ -33,7 +33,7 @@ FAIL_VERDICTS = {"never": (), "differs": ("differs",), "unsure": ("differs", "ca
 # Measured on two cores of a 2.3 GHz Xeon, for a guess before the work starts: a diffusivity takes
 # about this long per voxel and voxel of side, all the rest per voxel and phase.
 SECONDS_DIFFUSIVITY = 6e-8
-SECONDS_OTHERS = 1e-6
+SECONDS_OTHERS = 4e-7
 
 
 class Parser(argparse.ArgumentParser):

@@ -63,9 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--demo", type=Path, default=Path("demo"), help="what make demo wrote")
     parser.add_argument("--out", type=Path, default=Path("docs/demo.png"))
     args = parser.parse_args(argv)
-    table = pd.read_csv(args.demo / "report" / "table.csv", keep_default_na=False)
-    numbers = ["ratio", "ratio_low", "ratio_high", "margin"]
-    table[numbers] = table[numbers].apply(pd.to_numeric, errors="coerce")
+    words = {"phase": str, "axis": str}
+    table = pd.read_csv(args.demo / "report" / "table.csv", dtype=words).fillna({"axis": ""})
     args.out.parent.mkdir(parents=True, exist_ok=True)
     draw(read(args.demo / "gen.tif"), read(args.demo / "real.tif"), table, args.out)
     return 0

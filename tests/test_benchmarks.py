@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import coverage, demo, speed
+from benchmarks import compare, coverage, demo, pairs, picture, speed
 from benchmarks.tables import markdown, write_result
-from metrics import volume_fraction, write
+from metrics import TABLE_COLUMNS, volume_fraction, write
 from metrics.shapes import gaussian_random_field, plurigaussian
 
 
@@ -98,3 +98,29 @@ def test_demo_says_what_is_missing(
     assert demo.main(["--out", str(tmp_path / "demo")]) == 2
     assert "snow is not on this machine" in capsys.readouterr().err
     assert not (tmp_path / "demo").exists()
+
+
+def test_picture_of_a_demo(tmp_path: Path) -> None:
+    model = gaussian_random_field((32,) * 3, correlation_length=2, seed=1).volume
+    for name, volume in (("real", model), ("gen", demo.random_twin(model))):
+        write(volume, tmp_path / f"{name}.tif")
+    argv = [str(tmp_path / "gen.tif"), str(tmp_path / "real.tif"), "--quiet", "--workers", "1",
+            "--metrics", "volume_fraction,chord_length,two_point_correlation",
+            "--out", str(tmp_path / "report")]  # fmt: skip
+    assert compare.main(argv) == 0
+    out = tmp_path / "docs" / "demo.png"
+    assert picture.main(["--demo", str(tmp_path), "--out", str(out)]) == 0
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_pairs_write_a_table_that_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Hidden in a stand-in for the data set: halves of a small field instead of a large rock.
+    rock = gaussian_random_field((64, 32, 32), correlation_length=2, seed=1).volume
+    monkeypatch.setattr(pairs.datasets, "load", lambda name: rock)
+    gen, real = pairs.berea_halves()
+    assert np.array_equal(np.concatenate([gen[0].labels, real[0].labels]), rock.labels)
+    assert pairs.main(["berea_halves", "--out", str(tmp_path)]) == 0
+    assert list(pd.read_csv(tmp_path / "berea_halves.csv")) == TABLE_COLUMNS
+    page = (tmp_path / "berea_halves.md").read_text()
+    assert "benchmarks.pairs berea_halves" in page
+    assert "sub-volumes: 8 and 8 of 16x16x16 voxels" in page
