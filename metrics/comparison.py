@@ -204,7 +204,7 @@ def scalar_rows(
     keys = ["metric", "phase", "axis", "unit", "definition"]
     for key, group in values.groupby(keys, sort=False):
         metric, phase, axis, unit, definition = key
-        # A sub-volume without a complete chord has no mean chord: it does not count.
+        # What is not defined (no chord) or not reached (no convergence) does not count.
         found = group.dropna(subset="value")
         gen, real = (found.value[found["sample"] == s].to_numpy() for s in ("gen", "real"))
         if not len(gen) or not len(real):

@@ -76,12 +76,16 @@ def measure_all(
         for v, wraps in tasks
     )  # fmt: skip
     measured = Parallel(n_jobs=workers, return_as="generator", pre_dispatch="2*n_jobs")(calls)
-    hidden = None if progress else True  # None: only where nobody watches, in a pipe or a file
+    hidden = None if progress else True  # None: hidden in a pipe or a file only
     return list(tqdm(measured, total=len(tasks), unit="sub-volume", disable=hidden))
 
 
 def peak_memory() -> int:
     """Bytes that this process has held at most so far."""
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
