@@ -22,7 +22,7 @@ from metrics.diffusivity import ConvergenceError
 from metrics.fraction import volume_fraction
 from metrics.io import read
 from metrics.matching import match
-from metrics.measuring import ALL_METRICS, peak_memory
+from metrics.measuring import ALL_METRICS
 from metrics.provenance import machine, versions
 from metrics.report import check_folder, terminal_table, write_report
 from metrics.sampling import Sampling, plan_subvolumes
@@ -67,7 +67,9 @@ def run(args: argparse.Namespace, command: str) -> int:
         sampling = plan_subvolumes(
             gen, real, side=args.subvolume, samples=args.samples, seed=args.seed
         )
-        plan = preflight(gen_names, gen, real_names, real, sampling, metrics, _workers(args))
+        plan = preflight(
+            gen_names, gen, real_names, real, sampling, metrics, _workers(args), args.periodic_gen
+        )
         if not args.quiet:
             print("\n".join(plan), flush=True)
         comparison = compare(
@@ -123,6 +125,7 @@ def preflight(
     sampling: Sampling,
     metrics: Sequence[str],
     workers: int,
+    periodic_gen: bool,
 ) -> list[str]:
     """What is going to be compared, how, and about how long it takes."""
     lines = [
@@ -141,6 +144,8 @@ def preflight(
         lines.append("one sub-volume has no spread: no interval, no verdict (--subvolume, or more)")
     if sampling.same_volumes:
         lines.append("gen and real hold the same data: intervals are of paired differences")
+    if periodic_gen and any(v.shape != sampling.shape for v in gen):
+        lines.append("gen is cut into sub-volumes: --periodic-gen has no effect")
     seconds = _estimate(sampling, len(real[0].phases), metrics, workers)
     lines.append(f"estimated time: {_duration(seconds)} on {workers} cores")
     return lines
@@ -169,7 +174,7 @@ def summarise(
         "settings": comparison.settings,
         "seconds": seconds,
         "seconds_per_metric": comparison.seconds,
-        "peak_memory_bytes": comparison.peak_memory + peak_memory(),
+        "peak_memory_bytes": comparison.peak_memory,
         "versions": versions(),
         "machine": machine(),
     }
@@ -259,4 +264,6 @@ def _duration(seconds: float) -> str:
 
 
 if __name__ == "__main__":
+    # A file name may hold what the terminal cannot show.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.description import DEFAULT_METRICS, Row, known_metrics
+from metrics.diffusivity import check_device
 from metrics.intervals import (
     CONFIDENCE,
     Interval,
@@ -21,7 +23,7 @@ from metrics.intervals import (
     verdict,
 )
 from metrics.matching import Sample, match
-from metrics.measuring import ALL_METRICS, CURVE, Measured, measure_all
+from metrics.measuring import ALL_METRICS, CURVE, Measured, measure_all, peak_memory
 from metrics.sampling import plan_subvolumes
 from metrics.volume import InputError, check_max_lag
 
@@ -60,7 +62,7 @@ class Comparison:
     seconds : dict of str to float
         Seconds spent on each metric, summed over sub-volumes.
     peak_memory : int
-        Largest resident sizes of all worker processes, in bytes.
+        Largest resident sizes of this process and of all workers, in bytes.
     """
 
     table: pd.DataFrame
@@ -141,6 +143,7 @@ def compare(
         raise InputError(f"margin must lie between 0 and 1, got {margin}")
     if workers == 0:
         raise InputError("workers must be a number of processes, or -1 for all cores")
+    check_device(device)
     sampling = plan_subvolumes(gen, real, side=subvolume, samples=samples, seed=seed)
     lag = check_max_lag(sampling.real[0], max_lag)
     wraps = periodic_gen and all(v.shape == sampling.shape for v in gen)
@@ -156,6 +159,9 @@ def compare(
         *scalar_rows(values, margin, paired),
         *_curve_rows(*curves, margin, paired, np.random.default_rng(seed)),
     ]
+    if not rows:
+        raise InputError(f"{', '.join(names) or 'no metric'}: needs three phases, gives no row")
+    processes = {m.process: m.peak_memory for m in measured} | {os.getpid(): peak_memory()}
     return Comparison(
         table=_frame(rows, TABLE_COLUMNS),
         values=values,
@@ -173,10 +179,12 @@ def compare(
             "periodic_gen": wraps,
             "same_volumes": paired,
             "solver": solver,
+            "device": device or "cpu",
+            "samples": samples,
             "seed": seed,
         },
         seconds={name: sum(m.seconds[name] for m in measured) for name in names},
-        peak_memory=sum({m.process: m.peak_memory for m in measured}.values()),
+        peak_memory=sum(processes.values()),
     )
 
 
@@ -207,8 +215,6 @@ def scalar_rows(
         # What is not defined (no chord) or not reached (no convergence) does not count.
         found = group.dropna(subset="value")
         gen, real = (found.value[found["sample"] == s].to_numpy() for s in ("gen", "real"))
-        if not len(gen) or not len(real):
-            continue
         ratio, note, decision = _judge(gen, real, margin, paired and len(found) == len(group))
         yield (
             metric, phase, axis, unit, *_limits(mean_interval(gen)), *_limits(mean_interval(real)),
@@ -218,6 +224,8 @@ def scalar_rows(
 
 def _judge(gen: Floats, real: Floats, margin: float, paired: bool) -> tuple[Interval, str, str]:
     """Ratio with its interval, what to add to the definition, and the verdict."""
+    if not len(gen) or not len(real):
+        return Interval(np.nan, np.nan, np.nan), "; undefined in a whole sample", "cannot tell"
     if gen.min() > 0 and real.min() > 0:
         ratio = ratio_interval(gen, real, paired=paired)
         return ratio, "", verdict(ratio, 1 / (1 + margin), 1 + margin)

@@ -118,11 +118,11 @@ def describe(
 
 
 def known_metrics(metrics: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Return the names, or raise `InputError` for one that is not among the known."""
+    """Return each name once, or raise `InputError` for one that is not among the known."""
     for name in metrics:
         if name not in known:
             raise InputError(f"unknown metric {name!r}: choose from {', '.join(known)}")
-    return tuple(metrics)
+    return tuple(dict.fromkeys(metrics))
 
 
 def measure(

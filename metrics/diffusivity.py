@@ -148,8 +148,8 @@ def effective_diffusivity(
     Raises
     ------
     InputError
-        If phase, axis, method or a limit is unknown or out of range, or if the volumes of a
-        sequence differ in shape or spacing.
+        If phase, axis, method, device or a limit is unknown or out of range, or if the volumes
+        of a sequence differ in shape or spacing.
     ConvergenceError
         If a solve does not converge within `max_iterations`.
 
@@ -171,6 +171,7 @@ def effective_diffusivity(
     batch = [volume] if isinstance(volume, Volume | np.ndarray) else volume
     volumes = [as_volume(v) for v in batch]
     _check(volumes, method, tol, max_iterations)
+    check_device(device)
 
     along = axis_index(axis)
     masks = [np.moveaxis(through_mask(v, phase=phase, axis=axis), along, 0) for v in volumes]
@@ -202,6 +203,20 @@ def effective_diffusivity(
             f"{worst:.2g}, tol is {tol:g}; raise max_iterations, or tol"
         )
     return results if batch is volume else results[0]
+
+
+def check_device(device: str | None) -> None:
+    """Raise `InputError` for a torch device that is unknown or not there; None is the CPU."""
+    if device is None:
+        return
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise InputError(f"unknown device {device!r}: use cpu or cuda") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"no device {device!r} on this machine: use cpu")
 
 
 class _Solution(NamedTuple):

@@ -25,7 +25,9 @@ class Interval:
 
 
 def mean_interval(values: Floats) -> Interval:
-    """Student's t interval of the mean of independent values."""
+    """Student's t interval of the mean of independent values; all nan without a value."""
+    if not len(values):
+        return Interval(np.nan, np.nan, np.nan)
     mean, error = _mean_and_error(values)
     return _student(mean, error, len(values) - 1)
 

@@ -64,7 +64,7 @@ def read(
         file: that phase then has no voxel. By default those that `write` stored, else the values
         found, ascending.
     spacing : (float, float, float) or float, optional
-        Edge lengths of a voxel in z, y, x, in `unit`; overrides the file.
+        Edge lengths of a voxel in z, y, x, in `unit`, which must be known; overrides the file.
     unit : str, optional
         Length unit; overrides the file. All spellings of micrometre become ``"um"``.
     dataset : str, optional
@@ -100,13 +100,16 @@ def read(
         if inner and options.setdefault("dataset", inner) != inner:
             raise InputError("two datasets are named: leave out dataset= or the one in the path")
         values, header = _reader(location, options)(location, **options)
+        lengths = check_spacing(header.get("spacing", 1.0) if spacing is None else spacing)
+        stored_unit = _normal_unit(header.get("unit", ""))
+        length_unit = stored_unit if unit is None else _normal_unit(unit)
+        if spacing is not None and length_unit == "voxel":
+            raise InputError("a spacing without a unit: give its unit too, e.g. um")
+        unknown = spacing is None and stored_unit == "voxel" and lengths == (1.0, 1.0, 1.0)
+        if unknown and length_unit != "voxel":
+            raise InputError(f"unit {unit!r} without a voxel size: give its spacing too")
         labels, named = label_values(values, phases, header.get("phases", []))
-        return Volume(
-            labels,
-            spacing=check_spacing(header.get("spacing", 1.0) if spacing is None else spacing),
-            unit=_normal_unit(header.get("unit", "") if unit is None else unit),
-            phases=named,
-        )
+        return Volume(labels, spacing=lengths, unit=length_unit, phases=named)
 
 
 def write(volume: Volume | NDArray[Any], path: str | os.PathLike[str]) -> None:

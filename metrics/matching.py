@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.neighbourhood import encode
 from metrics.volume import InputError, Volume, as_volume
 
 Sample = Volume | NDArray[Any] | Sequence[Volume | NDArray[Any]]
@@ -70,7 +71,9 @@ def _check_presence(volumes: list[Volume], name: str) -> None:
 def _with_phases_of(model: Volume, v: Volume) -> Volume:
     if v.phase_labels == model.phase_labels:
         return replace(v, phases=model.phases)
-    ranks = np.searchsorted(v.phase_labels, v.labels)
+    ranks = encode(v.labels, v.phase_labels)
+    if model.phase_labels == tuple(range(len(model.phases))):
+        return replace(v, labels=ranks, phases=model.phases)
     return replace(v, labels=np.array(model.phase_labels)[ranks], phases=model.phases)
 
 

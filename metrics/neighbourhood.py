@@ -103,7 +103,10 @@ def encode(labels: NDArray[Any], phase_labels: Sequence[int]) -> NDArray[np.uint
     ranks = np.arange(len(phase_labels))
     if labels.dtype == np.uint8 and np.array_equal(phase_labels, ranks):
         return labels
-    return np.searchsorted(np.asarray(phase_labels), labels).astype(np.uint8)
+    codes = np.empty(labels.shape, np.uint8)
+    for rank, label in enumerate(phase_labels):
+        codes[labels == label] = rank
+    return codes
 
 
 def _empty(*shape: int) -> Counts:

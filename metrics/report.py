@@ -113,6 +113,8 @@ def check_folder(folder: str | os.PathLike[str]) -> Path:
     """
     try:
         target = Path(folder).resolve()
+        if target == Path.cwd() or target.is_mount():
+            raise InputError(f"{folder} cannot be replaced as a whole: name a new folder in it")
         held = {path.name for path in target.iterdir()} if target.exists() else set()
         home = _home(target)
         if not os.access(home, os.W_OK | os.X_OK):

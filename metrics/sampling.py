@@ -70,7 +70,7 @@ def plan_subvolumes(
     Raises
     ------
     InputError
-        If a volume is smaller than a sub-volume, or fewer than one sample is asked for.
+        If a volume is smaller than a sub-volume, or samples or seed are out of range.
     """
     limit = np.min([v.shape for v in (*gen, *real)], axis=0)
     if limit.min() < SMALLEST:
@@ -78,6 +78,8 @@ def plan_subvolumes(
             f"a volume of {'x'.join(map(str, limit))} voxels is smaller than the smallest "
             f"sub-volume ({SMALLEST} voxels a side): give a larger one"
         )
+    if seed < 0:
+        raise InputError(f"seed must not be negative, got {seed}")
     if samples < 1:
         raise InputError(f"samples must be at least 1, got {samples}")
     if side is None:

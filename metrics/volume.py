@@ -45,7 +45,8 @@ class Volume:
     ------
     InputError
         If labels are not 3D integers, are empty, hold a label that is no phase of the volume
-        or more than 16 labels (`MAX_PHASES`: a grey image), or if spacing is not positive.
+        or more than 16 labels (`MAX_PHASES`: a grey image), if labels of phases do not ascend or
+        two have one name, or if spacing is not positive.
     """
 
     labels: NDArray[Any]
@@ -76,8 +77,16 @@ class Volume:
                 )
             phases = tuple(Phase(str(label), label, label) for label in found)
             object.__setattr__(self, "phases", phases)
-        # Counting kernels index by phase, unchecked: no other label may reach them.
-        elif unknown := sorted(set(found) - set(self.phase_labels)):
+            return
+        # Kernels index by phase, and tables by name, unchecked: nothing else may reach them.
+        if list(self.phase_labels) != sorted(set(self.phase_labels)):
+            raise InputError(f"labels of phases must ascend, got {self.phase_labels}")
+        names = [phase.name for phase in self.phases]
+        if len(set(names)) < len(names):
+            raise InputError(f"two phases have one name: {names}")
+        if len(names) > MAX_PHASES:
+            raise InputError(f"{len(names)} phases, at most {MAX_PHASES} are possible")
+        if unknown := sorted(set(found) - set(self.phase_labels)):
             raise InputError(f"label {unknown[0]} is no phase: they are {self.phase_labels}")
 
     @property

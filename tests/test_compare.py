@@ -286,6 +286,10 @@ def test_spacing_settles_voxel_sizes_that_differ(tmp_path: Path, pair: tuple[str
         (["--samples", "0"], "samples"),
         (["--phases", "pore"], "name=value"),
         (["--workers", "0"], "workers"),
+        (["--seed=-1"], "seed"),
+        (["--device", "abacus"], "abacus"),
+        (["--spacing", "2"], "unit"),
+        (["--unit", "um"], "spacing"),
     ],
 )
 def test_bad_option(
@@ -322,6 +326,32 @@ def test_folder_that_is_no_report_is_left_alone(
     assert compare.main([*pair, "--out", str(out), *CHEAP]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert [p.name for p in out.iterdir()] == ["thesis.tex"]
+
+
+def test_the_folder_one_works_in_is_not_replaced(
+    pair: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert compare.main([*pair, "--out", ".", *CHEAP]) == 2
+    assert "name a new folder in it" in capsys.readouterr().err
+
+
+def test_a_row_undefined_in_one_sample_is_reported(tmp_path: Path) -> None:
+    real = field(0)
+    write(real, tmp_path / "real.tif")
+    write(Volume(np.repeat(real.labels[:1], 32, axis=0)), tmp_path / "gen.tif")
+    argv = [str(tmp_path / "gen.tif"), str(tmp_path / "real.tif"), "--quiet", "--workers", "1",
+            "--metrics", "chord_length", "--fail-on", "unsure",
+            "--out", str(tmp_path / "out")]  # fmt: skip
+    assert compare.main(argv) == 3
+    assert len(pd.read_csv(tmp_path / "out" / "table.csv")) == 6
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert "16 of 96 values undefined" in summary["left_out"][0]
 
 
 def test_unwritable_folder(pair: tuple[str, str], capsys: pytest.CaptureFixture) -> None:

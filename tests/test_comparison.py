@@ -113,6 +113,29 @@ def test_nothing_percolates_in_either_is_the_same_and_in_one_is_not() -> None:
     assert (row.real, row.verdict) == (0, "differs")
 
 
+def test_a_metric_named_twice_counts_once() -> None:
+    gen, real = fields(2, 0), fields(2, 5)
+    names = ["volume_fraction"]
+    once, twice = (compare(gen, real, metrics=n, workers=1).table for n in (names, names * 2))
+    assert once.equals(twice)
+
+
+def test_a_value_undefined_in_one_sample_is_a_row_that_cannot_tell() -> None:
+    (real,) = fields(1, 0)
+    extruded = np.repeat(real.labels[:1], 32, axis=0)  # no chord along z begins or ends
+    table = compare(extruded, real, metrics=["chord_length"], workers=1).table
+    row = table[(table.axis == "z") & (table.phase == "0")].iloc[0]
+    assert (row.n_gen, row.n_real, row.verdict) == (0, 8, "cannot tell")
+    assert np.isnan(row.gen)
+    assert np.isfinite(row.real)
+
+
+def test_metrics_that_give_no_row_are_refused() -> None:
+    gen, real = fields(1, 0), fields(1, 5)
+    with pytest.raises(InputError, match="three phases"):
+        compare(gen, real, metrics=["tpb_density", "interface_area"], workers=1)
+
+
 def test_workers_and_order_do_not_change_the_result() -> None:
     gen, real = fields(2, 0), fields(2, 5)
     one = compare(gen, real, metrics=CHEAP, subvolume=16, workers=1)
@@ -147,6 +170,9 @@ def test_periodic_curves_are_used_for_whole_volumes_only() -> None:
         ({"margin": 0}, "margin"),
         ({"max_lag": 32}, "max_lag"),
         ({"solver": "magic"}, "magic"),
+        ({"seed": -1}, "seed"),
+        ({"device": "abacus"}, "abacus"),
+        ({"metrics": []}, "no metric"),
     ],
 )
 def test_bad_arguments(arguments: dict, message: str) -> None:

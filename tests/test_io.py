@@ -128,6 +128,15 @@ def test_bad_file_is_refused_in_one_line(
     check_refusal(tmp_path, BAD_FILES[case], capfd)
 
 
+def test_spacing_and_unit_come_together(tmp_path: Path) -> None:
+    npy = tmp_path / "v.npy"
+    np.save(npy, CELL)
+    assert "without a unit" in refusal(npy, spacing=0.5)
+    assert "without a unit" in refusal(npy, spacing=0.5, unit="pixel")
+    assert "without a voxel size" in refusal(npy, unit="um")
+    assert read(npy, spacing=0.5, unit="um").spacing == (0.5, 0.5, 0.5)
+
+
 def test_bad_arguments_are_refused(tmp_path: Path) -> None:
     npy = tmp_path / "v.npy"
     np.save(npy, CELL)

@@ -18,6 +18,14 @@ def test_labels_match_by_rank_and_names_come_from_real() -> None:
     assert gen.phases == real.phases
 
 
+def test_large_labels_match_by_rank_too() -> None:
+    large = np.array([[[2**60, 2**60 + 1]]], np.uint64)  # equal as float64
+    (gen,), _ = match(large, np.array([[[0, 1]]]))
+    assert gen.labels.tolist() == [[[0, 1]]]
+    (gen,), _ = match(np.array([[[0, 1]]]), TWO)
+    assert gen.labels.tolist() == [[[0, 255]]]
+
+
 def test_arrays_and_lists_of_them() -> None:
     gen, real = match([TWO, TWO], TWO)
     assert (len(gen), len(real)) == (2, 1)

@@ -98,6 +98,11 @@ def test_slabs_add_up_to_the_whole(monkeypatch: pytest.MonkeyPatch, periodic: bo
     np.testing.assert_array_equal(count_pairs(v, periodic=periodic), pairs)
 
 
+def test_large_labels_stay_apart() -> None:
+    labels = np.array([[[2**60, 2**60 + 1, 2**60 + 1]]], np.uint64)  # equal as float64
+    assert count_neighbourhood(Volume(labels)).voxels.tolist() == [1, 2]
+
+
 def test_counts_do_not_overflow_the_label_type() -> None:
     v = Volume(np.zeros((2, 300, 300), np.uint8))
     assert count_neighbourhood(v).voxels.tolist() == [180_000]

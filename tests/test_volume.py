@@ -71,6 +71,20 @@ def test_labels_must_be_phases() -> None:
         Volume(np.array([[[0, 2]]]), phases=(Phase("a", 0, 0), Phase("b", 1, 1)))
 
 
+@pytest.mark.parametrize(
+    ("phases", "message"),
+    [
+        ((Phase("b", 1, 1), Phase("a", 0, 0)), "ascend"),
+        ((Phase("a", 0, 0), Phase("b", 0, 1)), "ascend"),
+        ((Phase("a", 0, 0), Phase("a", 1, 1)), "one name"),
+        (tuple(Phase(str(k), k, k) for k in range(17)), "at most 16"),
+    ],
+)
+def test_phases_that_would_mislead_are_refused(phases: tuple[Phase, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Volume(np.array([[[0, 1]]]), phases=phases)
+
+
 def test_name_of_a_label() -> None:
     v = Volume(np.array([[[0, 1]]]), phases=(Phase("pore", 0, 0), Phase("ni", 1, 127)))
     assert v.name(1) == "ni"
