@@ -18,7 +18,6 @@ from time import perf_counter
 from typing import Any, NoReturn
 
 from metrics.comparison import Comparison, check_metrics, compare
-from metrics.diffusivity import ConvergenceError
 from metrics.fraction import volume_fraction
 from metrics.io import read
 from metrics.matching import match
@@ -49,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         words = sys.argv[1:] if argv is None else argv
         return run(args, shlex.join(["python", "benchmarks/compare.py", *words]))
-    except (InputError, ConvergenceError) as error:
+    except InputError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

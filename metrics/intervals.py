@@ -47,13 +47,21 @@ def ratio_interval(gen: Floats, real: Floats, *, paired: bool = False) -> Interv
     B. L. Welch, Biometrika 34 (1947) 28, doi 10.1093/biomet/34.1-2.28.
     """
     ratio = gen.mean() / real.mean()
-    log = _difference(gen / gen.mean(), real / real.mean(), paired=paired)
+    log = difference_interval(gen / gen.mean(), real / real.mean(), paired=paired)
     return Interval(ratio, ratio * np.exp(log.low), ratio * np.exp(log.high))
 
 
 def difference_interval(gen: Floats, real: Floats, *, paired: bool = False) -> Interval:
     """Welch's t interval of the difference gen - real of two means, for values that may be 0."""
-    return _difference(gen, real, paired=paired)
+    if paired:
+        return mean_interval(gen - real)
+    (mean_g, error_g), (mean_r, error_r) = _mean_and_error(gen), _mean_and_error(real)
+    error = np.hypot(error_g, error_r)
+    freedom = np.nan
+    if error > 0:
+        parts = error_g**4 / (len(gen) - 1) + error_r**4 / (len(real) - 1)
+        freedom = error**4 / parts
+    return _student(mean_g - mean_r, error, freedom)
 
 
 def verdict(interval: Interval, low: float, high: float) -> Verdict:
@@ -100,18 +108,6 @@ def halves_distance(curves: Floats, *, rng: np.random.Generator) -> Interval:
     second = curves[orders[:, n // 2 :]].mean(axis=1)
     distances = _distance(first, second)
     return _percentiles(float(distances.mean()), distances)
-
-
-def _difference(gen: Floats, real: Floats, *, paired: bool) -> Interval:
-    if paired:
-        return mean_interval(gen - real)
-    (mean_g, error_g), (mean_r, error_r) = _mean_and_error(gen), _mean_and_error(real)
-    error = np.hypot(error_g, error_r)
-    freedom = np.nan
-    if error > 0:
-        parts = error_g**4 / (len(gen) - 1) + error_r**4 / (len(real) - 1)
-        freedom = error**4 / parts
-    return _student(mean_g - mean_r, error, freedom)
 
 
 def _mean_and_error(values: Floats) -> tuple[float, float]:

@@ -35,3 +35,15 @@ def data_path() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[str, str]:
+    """Files of two small volumes of one law, generated and real."""
+    from comparing import field
+
+    from metrics.io import write
+
+    for name, seed in (("gen", 0), ("real", 1)):
+        write(field(seed), tmp_path / f"{name}.tif")
+    return str(tmp_path / "gen.tif"), str(tmp_path / "real.tif")

@@ -114,7 +114,7 @@ def test_picture_of_a_demo(tmp_path: Path) -> None:
 
 
 def test_pairs_write_a_table_that_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Hidden in a stand-in for the data set: halves of a small field instead of a large rock.
+    # A small field stands in for the large rock.
     rock = gaussian_random_field((64, 32, 32), correlation_length=2, seed=1).volume
     monkeypatch.setattr(pairs.datasets, "load", lambda name: rock)
     gen, real = pairs.berea_halves()

@@ -1,11 +1,11 @@
+"""The page, the tables and the terminal text of a report."""
+
 from __future__ import annotations
 
 import base64
 import html
 import json
-import math
 import re
-import resource
 import shutil
 import subprocess
 from dataclasses import replace
@@ -15,79 +15,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-
-from metrics import report
-from metrics.comparison import TABLE_COLUMNS, Comparison
-from metrics.report import FILES, check_folder, terminal_table, write_report
-from metrics.volume import InputError, Phase, Volume
-
-NAN = math.nan
-HOSTILE = "<script>alert(1)</script>.tif"
-SECTIONS = (
-    "verdict inputs slices curves ratios distributions table reading definitions record".split()
+from made_up_report import (
+    HOSTILE,
+    NAN,
+    SECTIONS,
+    make_comparison,
+    make_volume,
+    write,
 )
 
-
-def make_volume(shape: tuple[int, int, int], seed: int, unit: str = "um") -> Volume:
-    labels = np.random.default_rng(seed).integers(0, 3, shape).astype(np.uint8)
-    phases = (Phase("pore", 0, 0), Phase("ni", 1, 127), Phase("ysz <b>", 2, 254))
-    return Volume(labels, spacing=(0.1, 0.05, 0.05), unit=unit, phases=phases)
-
-
-def make_comparison() -> Comparison:
-    """Five rows by hand: each verdict, a correlation, a negative and a missing ratio."""
-    fraction, area = "voxels of the phase / all voxels", "voxel faces per total volume"
-    rows = [
-        # metric, phase, axis, unit, gen, real, ratio with limits, margin, verdict, definition
-        ("volume_fraction", "pore", "", "", 0.3, 0.31, 0.968, 0.96, 0.976, 0.05, "same", fraction),
-        ("volume_fraction", "ni", "", "", 0.3, 0.32, 0.94, 0.8, 1.1, 0.05, "cannot tell", fraction),
-        ("tpb_density", "", "", "1/um^2", 2.6, 2, 1.3, 1.2, 1.4, 0.05, "differs", area),
-        ("euler_density", "pore", "", "1/um^3", -1, 1, -1, -1.5, -0.5, 0.05, "differs", "Euler"),
-        ("effective_diffusivity", "ni", "z", "", 0, 0, NAN, NAN, NAN, 0.05, "same", "D_eff/D_0"),
-        ("two_point_correlation", "pore", "z", "", 0.004, 0.003, NAN, NAN, NAN, 0.0105,
-         "same", "mean |difference|"),
-    ]  # fmt: skip
-    table = pd.DataFrame(
-        [
-            (*row[:4], row[4], row[4] - 0.01, row[4] + 0.01, row[5], row[5] - 0.01, row[5] + 0.01,
-             *row[6:11], 4, 5, row[11])
-            for row in rows
-        ],
-        columns=TABLE_COLUMNS,
-    )  # fmt: skip
-    values = pd.DataFrame(
-        [
-            (sample, block, row.metric, row.phase, row.axis, getattr(row, sample) + 0.01 * block,
-             row.unit, row.definition)
-            for row in table[table["metric"] != "two_point_correlation"].itertuples()
-            for sample, count in (("gen", 4), ("real", 5))
-            for block in range(count)
-        ],
-        columns="sample block metric phase axis value unit definition".split(),
-    )  # fmt: skip
-    curves = pd.DataFrame(
-        [
-            (sample, phase, axis, r, "um", s2, s2 - 0.01, s2 + 0.01, 4)
-            for sample in ("gen", "real")
-            for phase in ("pore", "ysz <b>")
-            for axis in ("", "z")
-            for r, s2 in ((0.0, 0.3), (0.1, 1 / 3), (0.2, 0.09))
-        ],
-        columns="sample phase axis r unit mean low high n".split(),
-    )
-    settings = {"margin": 0.05, "seed": 0, "subvolume": [8, 8, 8], "metrics": ["volume_fraction"]}
-    return Comparison(table, values, curves, settings, seconds={}, peak_memory=0)
-
-
-def write(folder: Path, **changes: Any) -> None:
-    arguments: dict[str, Any] = {
-        "gen": [make_volume((8, 20, 12), seed=1)],
-        "real": [make_volume((10, 16, 16), seed=2)],
-        "gen_names": [HOSTILE],
-        "real_names": ["real.tif"],
-        "summary": {"command": "compare.py <gen>", "seed": 0, "seconds": {"tpb": np.float64(NAN)}},
-    }
-    write_report(folder, make_comparison(), **arguments | changes)
+from metrics import report
+from metrics.report import FILES, terminal_table, write_report
+from metrics.volume import Phase, Volume
 
 
 @pytest.fixture(scope="module")
@@ -100,11 +39,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(folder: Path) -> str:
     return (folder / "report.html").read_text(encoding="utf-8")
-
-
-def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Skip the slow part where only the files matter."""
-    monkeypatch.setattr(report, "_page", lambda *_: "<html>")
 
 
 def test_terminal_table_puts_what_differs_first_and_counts_last() -> None:
@@ -280,80 +214,6 @@ def test_one_subvolume_each_has_no_interval(tmp_path: Path) -> None:
     assert 'id="ratios"' in page and 'id="curves"' not in page
     assert "[nan" not in page and "[-" not in page
     assert terminal_table(comparison).count("[") == 1  # in the header
-
-
-def test_report_replaces_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    without_plots(monkeypatch)
-    write(tmp_path / "out", summary={"run": 1})
-    write(tmp_path / "out", summary={"run": 2})
-    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == {"run": 2}
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-@pytest.mark.parametrize("step", ["write_text", "rename"])
-def test_failure_leaves_all_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: BaseException
-) -> None:
-    without_plots(monkeypatch)
-    write(tmp_path / "old", summary={"run": 1})
-    work = getattr(Path, step)
-
-    def fail(path: Path, *args: Any, **kwargs: Any) -> Any:
-        # The third of four files; the new folder's move, after the old one has been moved away.
-        if path.name == "summary.json" or path.parent.name == "new":
-            raise error
-        return work(path, *args, **kwargs)
-
-    for name in ("old", "new/and/deep"):
-        with monkeypatch.context() as patch, pytest.raises((InputError, KeyboardInterrupt)):
-            patch.setattr(Path, step, fail)
-            write(tmp_path / name, summary={"run": 2})
-    assert [path.name for path in tmp_path.iterdir()] == ["old"]
-    assert {path.name for path in (tmp_path / "old").iterdir()} == set(FILES)
-    assert json.loads((tmp_path / "old" / "summary.json").read_text()) == {"run": 1}
-
-
-def test_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The operating system itself refuses to write more than 1000 bytes to a file."""
-    without_plots(monkeypatch)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
-        with pytest.raises(InputError, match="cannot write a report to") as caught:
-            write(tmp_path / "out")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert "\n" not in str(caught.value)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_foreign_folders_and_files_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without_plots(monkeypatch)
-    for name in ("thesis.tex", "table.csv"):  # one of our names does not make a report
-        folder = tmp_path / f"folder of {name}"
-        folder.mkdir()
-        (folder / name).write_text("mine")
-        with pytest.raises(InputError, match="no report: name a new or empty folder"):
-            write(folder)
-        assert (folder / name).read_text() == "mine"
-        assert len(list(folder.iterdir())) == 1
-        for below in (folder / name, folder / name / "below"):
-            with pytest.raises(InputError, match="cannot write a report"):
-                check_folder(below)
-    with pytest.raises(InputError, match="cannot write a report"):
-        write(Path("/proc/no/report"))
-
-
-def test_empty_and_linked_folders_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    without_plots(monkeypatch)
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "empty")
-    write(tmp_path / "link")
-    assert (tmp_path / "link").is_symlink()
-    assert {path.name for path in (tmp_path / "empty").iterdir()} == set(FILES)
 
 
 # The page is measured in frames of a phone's and a desktop's width, and once more with a block
