@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from glob import glob, has_magic
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NoReturn
+from typing import Any
 
+from metrics.arguments import Parser, names, phase_table, spacing
 from metrics.comparison import Comparison, check_metrics, compare
 from metrics.fraction import volume_fraction
 from metrics.io import read
@@ -33,13 +34,6 @@ FAIL_VERDICTS = {"never": (), "differs": ("differs",), "unsure": ("differs", "ca
 # about this long per voxel and voxel of side, all the rest per voxel and phase.
 SECONDS_DIFFUSIVITY = 6e-8
 SECONDS_OTHERS = 4e-7
-
-
-class Parser(argparse.ArgumentParser):
-    """Parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see --help)\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -189,8 +183,8 @@ def _parser() -> Parser:
     add("gen", metavar="GEN", help="generated: a file, a folder of slices, or a quoted glob")
     add("real", metavar="REAL", help="real: likewise")
     add("--out", type=Path, default=Path("comparison"), help="folder to write (%(default)s)")
-    add("--phases", type=_phase_table, help="names and file values, e.g. pore=0,ni=127,ysz=254")
-    add("--spacing", type=_spacing, help="voxel size, one number or z,y,x; overrides the files")
+    add("--phases", type=phase_table, help="names and file values, e.g. pore=0,ni=127,ysz=254")
+    add("--spacing", type=spacing, help="voxel size, one number or z,y,x; overrides the files")
     add("--unit", help="unit of the spacing, e.g. um; overrides the files")
     add(
         "--subvolume",
@@ -199,7 +193,7 @@ def _parser() -> Parser:
         help="side of the sub-volumes, voxels (so that there are 8)",
     )
     add("--samples", type=int, default=16, help="most sub-volumes of each (%(default)s)")
-    add("--metrics", type=_names, help=f"among {', '.join(ALL_METRICS)}")
+    add("--metrics", type=names, help=f"among {', '.join(ALL_METRICS)}")
     add("--max-lag", type=int, metavar="N", help="of the two-point correlation, in voxels")
     add("--margin", type=float, default=0.05, help="still the same material (%(default)s)")
     add("--solver", default="taufactor", help="of the effective diffusivity (%(default)s)")
@@ -210,25 +204,6 @@ def _parser() -> Parser:
     add("--fail-on", choices=tuple(FAIL_VERDICTS), default="never", help="when to exit with 3")
     add("--quiet", action="store_true", help="print nothing but errors")
     return parser
-
-
-def _phase_table(text: str) -> dict[str, int]:
-    pairs = [item.partition("=") for item in text.split(",")]
-    try:
-        return {name.strip(): int(value) for name, _, value in pairs}
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected name=value,..., got {text!r}") from None
-
-
-def _spacing(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(item) for item in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a number or z,y,x, got {text!r}") from None
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",")]
 
 
 def _workers(args: argparse.Namespace) -> int:

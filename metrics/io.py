@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import re
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import DTypeLike, NDArray
 
+from metrics.files import replacing
 from metrics.formats import Header, read_h5, read_npy, read_raw, write_h5, write_npy, write_raw
-from metrics.labelling import label_values, original_slices
+from metrics.labelling import label_values, original_slices, original_values
 from metrics.slices import read_folder, write_folder
 from metrics.tiff import read_tiff, write_tiff
-from metrics.volume import InputError, Volume, as_volume, check_spacing
+from metrics.volume import InputError, Phase, Volume, as_volume, check_spacing, unique_labels
 
 Reader = Callable[..., tuple[NDArray[Any], Header]]
 Writer = Callable[..., None]
@@ -34,6 +35,7 @@ FORMATS: dict[str, tuple[Reader, Writer]] = {
     ".bin": (read_raw, write_raw),
     ".dat": (read_raw, write_raw),
 }
+UNCOMPRESSED = (write_npy, write_raw, write_h5)
 MICROMETRE = {"um", "\u00b5m", "\u03bcm", "micron", "micrometer", "micrometre"}
 NO_UNIT = {"", "voxel", "voxels", "pixel", "pixels", "px"}
 
@@ -87,6 +89,7 @@ def read(
 
     Examples
     --------
+    >>> import tempfile
     >>> import numpy as np
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     np.save(f"{folder}/cell.npy", np.array([[[0, 127], [254, 127]]]))
@@ -137,6 +140,7 @@ def write(volume: Volume | NDArray[Any], path: str | os.PathLike[str]) -> None:
 
     Examples
     --------
+    >>> import tempfile
     >>> import numpy as np
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write(Volume(np.array([[[0, 1]]]), (2.0, 0.5, 0.5), "um"), f"{folder}/cell.tif")
@@ -144,19 +148,81 @@ def write(volume: Volume | NDArray[Any], path: str | os.PathLike[str]) -> None:
     (2.0, 0.5, 0.5)
     """
     v = as_volume(volume)
+    write_slices(
+        v.labels,
+        path,
+        shape=v.shape,
+        spacing=v.spacing,
+        unit=v.unit,
+        phases=v.phases,
+        present=unique_labels(v.labels),
+    )
+
+
+def write_slices(
+    slices: Iterable[NDArray[Any]],
+    path: str | os.PathLike[str],
+    *,
+    shape: tuple[int, int, int],
+    phases: Sequence[Phase],
+    spacing: Sequence[float] | float = 1.0,
+    unit: str = "voxel",
+    present: Iterable[int] | None = None,
+) -> None:
+    """Write a volume slice by slice, so that it never is in memory as a whole.
+
+    Files are as those of `write`. They appear once all slices are there, or not at all.
+
+    Parameters
+    ----------
+    slices : iterable of (Y, X) integer ndarray
+        Labels of the slices in ascending z.
+    path : path
+        As for `write`.
+    shape : (int, int, int)
+        Voxels along z, y, x.
+    phases : sequence of Phase
+        Name, label and value of every phase.
+    spacing : (float, float, float) or float
+        Edge lengths of a voxel in z, y, x, in `unit`.
+    unit : str
+        Length unit.
+    present : iterable of int, optional
+        Labels that occur, if that is known beforehand: others do not enlarge the stored type.
+
+    Raises
+    ------
+    InputError
+        As `write`; also if a slice has another shape, holds a label that is no phase, or slices
+        are missing or left over, or if the disk has too little space for an uncompressed file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     images = (np.full((4, 5), z % 2) for z in range(3))
+    ...     phases = [Phase("pore", 0, 0), Phase("ni", 1, 127)]
+    ...     write_slices(images, f"{folder}/cell.tif", shape=(3, 4, 5), phases=phases)
+    ...     read(f"{folder}/cell.tif").shape
+    (3, 4, 5)
+    """
     with _one_line(path, "written", "free some space or choose another folder"):
         location, dataset = _split(path)
         _, writer = _format(location, folder=not location.suffix)
-        slices, dtype = original_slices(v)
+        values, dtype = original_values(phases, present)
+        if writer in UNCOMPRESSED:
+            _check_disk(location, math.prod(shape) * dtype.itemsize)
         header = {
-            "shape": list(v.shape),
-            "spacing": list(v.spacing),
-            "unit": v.unit,
-            "phases": [[phase.name, phase.value] for phase in v.phases],
+            "shape": list(shape),
+            "spacing": list(check_spacing(spacing)),
+            "unit": unit,
+            "phases": [[phase.name, phase.value] for phase in phases],
         }
         options = {"dataset": dataset} if dataset else {}
-        with _replacing(location, extend=writer is write_h5) as temporary:
-            writer(temporary, slices, dtype=dtype, header=header, **options)
+        with replacing(location, extend=writer is write_h5) as temporary:
+            stored = original_slices(slices, shape, values, dtype)
+            writer(temporary, stored, dtype=dtype, header=header, **options)
 
 
 @contextmanager
@@ -173,6 +239,16 @@ def _one_line(path: str | os.PathLike[str], done: str, remedy: str) -> Iterator[
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         reason = " ".join(str(reason).split())[:200]
         raise InputError(f"{path}: cannot be {done} ({reason}): {remedy}") from error
+
+
+def _check_disk(path: Path, nbytes: int) -> None:
+    """Raise `InputError` if a file of this size would not fit onto its disk."""
+    free = shutil.disk_usage(path.parent).free
+    if nbytes > free:
+        raise InputError(
+            f"needs {nbytes / 2**30:.3g} GiB on the disk, {free / 2**30:.3g} GiB are free: "
+            "choose another folder, or .tif, which is compressed"
+        )
 
 
 def _split(path: str | os.PathLike[str]) -> tuple[Path, str]:
@@ -211,19 +287,3 @@ def _normal_unit(unit: str) -> str:
     if unit.lower().removesuffix("s") in MICROMETRE:
         return "um"
     return "voxel" if unit.lower() in NO_UNIT else unit
-
-
-@contextmanager
-def _replacing(path: Path, *, extend: bool) -> Iterator[Path]:
-    """Temporary path beside the target, moved onto it if all went well, else removed.
-
-    With `extend` it starts as a copy of the target, if there is one.
-    """
-    if path.is_dir() and any(path.iterdir()):
-        raise InputError("is a folder with something in it: choose a new name")
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
-        temporary = Path(folder, path.name)
-        if extend and path.exists():
-            shutil.copyfile(path, temporary)
-        yield temporary
-        temporary.replace(path)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metrics.formats import Slices, check_memory
-from metrics.volume import MAX_PHASES, InputError, Phase, Volume, unique_labels
+from metrics.volume import MAX_PHASES, InputError, Phase, unique_labels
 
 
 def label_values(
@@ -50,18 +50,39 @@ def label_values(
     return _ranked(values, {value: ranks[value] for value in found}), phases
 
 
-def original_slices(v: Volume) -> tuple[Slices, np.dtype[Any]]:
-    """Slices with the original value of each phase, and the smallest type that holds them."""
-    values = {phase.label: phase.value for phase in v.phases}
+def original_values(
+    phases: Sequence[Phase], present: Iterable[int] | None = None
+) -> tuple[dict[int, int], np.dtype[Any]]:
+    """Value of each label, and the smallest type that holds them.
+
+    With `present`, the labels known to occur: a phase without voxels must not make the type larger.
+    """
+    values = {phase.label: phase.value for phase in phases}
     if len(set(values.values())) < len(values):
         raise InputError("two phases have the same value: give each its own")
     if min(values.values()) < 0 or max(values.values()) >= 2**16:
         raise InputError(f"values {list(values.values())} do not fit into uint16: use 0 to 65535")
-    # A phase without voxels must not make the type larger.
-    values = {label: values[label] for label in unique_labels(v.labels)}
-    dtype = np.dtype("u1" if max(values.values()) < 2**8 else "<u2")
-    slices = (_translate(labels, values, np.empty(v.shape[1:], dtype)) for labels in v.labels)
-    return slices, dtype
+    if present is not None:
+        values = {label: values[label] for label in present}
+    return values, np.dtype("u1" if max(values.values()) < 2**8 else "<u2")
+
+
+def original_slices(
+    slices: Iterable[NDArray[Any]],
+    shape: tuple[int, int, int],
+    values: Mapping[int, int],
+    dtype: np.dtype[Any],
+) -> Slices:
+    """Yield each slice of labels as values; raise unless the slices make up the shape."""
+    count = 0
+    for count, labels in enumerate(slices, start=1):
+        if labels.shape != tuple(shape[1:]) or count > shape[0]:
+            raise InputError(f"slice {count} of shape {labels.shape} is no part of {shape}")
+        if not np.isin(labels, list(values)).all():
+            raise InputError(f"slice {count} holds labels that are no phase: {list(values)} are")
+        yield _translate(labels, values, np.empty(labels.shape, dtype))
+    if count < shape[0]:
+        raise InputError(f"{count} slices do not fill the shape {shape}")
 
 
 def _integers(values: NDArray[Any]) -> NDArray[Any]:

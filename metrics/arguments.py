@@ -1,0 +1,36 @@
+"""Command-line arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2 and this line."""
+        self.exit(2, f"{self.prog}: {message} (see --help)\n")
+
+
+def phase_table(text: str) -> dict[str, int]:
+    """Names and values of phases from ``pore=0,ni=127``."""
+    pairs = [item.partition("=") for item in text.split(",")]
+    try:
+        return {name.strip(): int(value) for name, _, value in pairs}
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected name=value,..., got {text!r}") from None
+
+
+def spacing(text: str) -> tuple[float, ...]:
+    """Voxel size from one number or ``z,y,x``."""
+    try:
+        return tuple(float(item) for item in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number or z,y,x, got {text!r}") from None
+
+
+def names(text: str) -> list[str]:
+    """Names from ``a,b,c``."""
+    return [name.strip() for name in text.split(",")]

@@ -1,0 +1,7 @@
+"""``python -m slicegan``."""
+
+import sys
+
+from slicegan.cli import main
+
+sys.exit(main())

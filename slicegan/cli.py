@@ -1,0 +1,270 @@
+"""The command ``slicegan``: train, generate, info, convert."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from metrics.arguments import Parser, phase_table, spacing
+from metrics.volume import AXES, InputError, check_spacing
+from slicegan.config import DataConfig, Kind, override, preset
+
+if TYPE_CHECKING:
+    import torch
+
+TRAIN_EXAMPLE = "example: slicegan train slice.png --out run --preset tiny"
+GENERATE_EXAMPLE = "example: slicegan generate snow --size 128 --out gen.tif"
+INFO_EXAMPLE = "example: slicegan info snow"
+CONVERT_EXAMPLE = "example: slicegan convert NMC_Gen.pt NMC_params.data --out nmc.safetensors"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 0 done, 2 bad input, 130 stopped."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    try:
+        stopped = args.run(args)
+    except InputError as error:
+        print(f"slicegan {args.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"slicegan {args.command}: interrupted", file=sys.stderr)
+        return 130
+    return 130 if stopped else 0
+
+
+def train(args: argparse.Namespace) -> bool:
+    """Train in a run folder; whether it was stopped before the end."""
+    from slicegan.preflight import plan
+    from slicegan.runs import Run
+
+    device = _device(args.device)
+    if args.resume:
+        if args.image or args.axis or args.set:
+            raise InputError("--resume takes images and settings from the run: leave them out")
+        run = Run.resume(args.out, device=device, steps=args.steps)
+    else:
+        config = override(preset(args.preset), args.set)
+        if args.steps is not None:
+            config = replace(config, training=replace(config.training, steps=args.steps))
+        run = Run.start(args.out, _data(args), config, seed=args.seed, device=device)
+    if not args.quiet:
+        print("\n".join(plan(run.data, run.record.config, device=device)), flush=True)
+    finished = run.train(progress=not args.quiet)
+    if not args.quiet:
+        print(run.summary())
+    return not finished
+
+
+def generate(args: argparse.Namespace) -> bool:
+    """Generate volumes into files."""
+    from slicegan.checkpoint import load_model
+    from slicegan.generation import stream
+
+    model, device = load_model(args.model), _device(args.device)
+    for index, path in enumerate(_numbered(args.out, args.count)):
+        stream(
+            model,
+            path,
+            args.size,
+            seed=args.seed,
+            index=index,
+            origin=args.origin,
+            periodic=args.periodic,
+            device=str(device),
+            progress=not args.quiet,
+        )
+        if not args.quiet:
+            print(path)
+    return False
+
+
+def info(args: argparse.Namespace) -> bool:
+    """Print what a model is and where it comes from."""
+    from slicegan.checkpoint import load_model
+
+    model = load_model(args.model)
+    weights = sum(weight.numel() for weight in model.generator.parameters())
+    facts = {
+        "generator": asdict(model.generator.config) | {"weights": weights},
+        "material": asdict(model.material),
+        "facts": {name: _decoded(fact) for name, fact in model.facts.items()},
+    }
+    print(json.dumps(facts, indent=2))
+    return False
+
+
+def convert(args: argparse.Namespace) -> bool:
+    """Convert a generator of the original code."""
+    from slicegan.checkpoint import save_model
+    from slicegan.convert import convert as converted
+
+    model = converted(
+        args.weights,
+        args.params,
+        kind=args.kind,
+        phases=args.phases,
+        spacing=args.spacing,
+        unit=args.unit,
+        latent_size=args.latent_size,
+    )
+    save_model(model, args.out)
+    print(args.out)
+    return False
+
+
+def _data(args: argparse.Namespace) -> DataConfig:
+    """Images of the command line; for each axis if --axis names them."""
+    if bool(args.image) == bool(args.axis):
+        raise InputError("give images, or --axis z=a.png y=b.png x=b.png")
+    images: tuple[str, ...] | dict[str, tuple[str, ...]] = tuple(args.image)
+    if args.axis:
+        pairs = [item.partition("=") for item in args.axis]
+        images = {
+            axis: tuple(path for name, _, path in pairs if name == axis)
+            for axis in dict.fromkeys(name for name, _, _ in pairs)
+        }
+        if not all(path for _, _, path in pairs):
+            raise InputError(f"--axis takes {'=FILE '.join(AXES)}=FILE, got {' '.join(args.axis)}")
+    return DataConfig(
+        images,
+        kind=args.kind,
+        phases=args.phases,
+        spacing=None if args.spacing is None else check_spacing(args.spacing),
+        unit=args.unit,
+        isotropic=True if args.isotropic else None,
+        flips=args.flips,
+    )
+
+
+def _device(name: str | None) -> torch.device:
+    """The device asked for, else a GPU if there is one."""
+    import torch
+
+    from metrics.diffusivity import check_device
+
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    check_device(name)
+    return torch.device(name)
+
+
+def _numbered(path: Path, count: int) -> list[Path]:
+    """The file itself, or so many files ``gen_0.tif``, ``gen_1.tif``, ..."""
+    if count < 1:
+        raise InputError(f"--count must be at least 1, got {count}")
+    if count == 1:
+        return [path]
+    digits = len(str(count - 1))
+    return [path.with_stem(f"{path.stem}_{index:0{digits}}") for index in range(count)]
+
+
+def _decoded(fact: str) -> object:
+    try:
+        return json.loads(fact)
+    except ValueError:
+        return fact
+
+
+def _size(text: str) -> tuple[int, ...]:
+    try:
+        numbers = tuple(int(item) for item in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) not in (1, 3):
+        raise argparse.ArgumentTypeError(f"expected a whole number or z,y,x, got {text!r}")
+    return numbers * 3 if len(numbers) == 1 else numbers
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="slicegan", description="Learn 3D microstructures from 2D images.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for build in (_train_parser, _generate_parser, _info_parser, _convert_parser):
+        build(commands)
+    return parser
+
+
+def _train_parser(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser(
+        "train",
+        help="learn a generator from images",
+        description="Learn a generator of volumes from 2D images, or from slices of a volume.",
+        epilog=TRAIN_EXAMPLE,
+    )
+    parser.set_defaults(run=train)
+    add = parser.add_argument
+    add("image", nargs="*", metavar="IMAGE", help="of an isotropic material; or one volume")
+    add("--axis", nargs="+", metavar="AXIS=IMAGE", default=[], help="z=a.png y=b.png x=b.png")
+    add("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+    add("--preset", default="fast", help="paper, fast, narrow or tiny (%(default)s)")
+    add("--set", nargs="+", metavar="KEY=VALUE", default=[], help="e.g. training.penalty=1")
+    add("--steps", type=int, help="of the generator; with --resume, to train longer")
+    add("--resume", action="store_true", help="go on with a run that was stopped")
+    add("--isotropic", action="store_true", help="a volume's axes are alike")
+    add("--flips", default="", metavar="AXES", help="mirror symmetries, e.g. yx, if not isotropic")
+    _add_material(add)
+    add("--seed", type=int, default=0, help="(%(default)s)")
+    add("--device", help="cpu or cuda (cuda if there is one)")
+    add("--quiet", action="store_true", help="print nothing but errors")
+
+
+def _generate_parser(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser(
+        "generate",
+        help="make volumes of any size",
+        description="Generate volumes into files, with bounded memory.",
+        epilog=GENERATE_EXAMPLE,
+    )
+    parser.set_defaults(run=generate)
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="folder of a run, .safetensors file, or shipped name")
+    add("--size", type=_size, required=True, metavar="N", help="voxels: N, or Z,Y,X")
+    add("--out", type=Path, default=Path("gen.tif"), help=".tif, .npy, .h5 or .raw (%(default)s)")
+    add("--count", type=int, default=1, help="independent volumes, numbered files (%(default)s)")
+    add("--seed", type=int, default=0, help="(%(default)s)")
+    add("--periodic", default="", metavar="AXES", help="axes without a seam, e.g. zyx")
+    add("--origin", type=_size, default=(0, 0, 0), metavar="Z,Y,X", help="window of the volume")
+    add("--device", help="cpu or cuda (cuda if there is one)")
+    add("--quiet", action="store_true", help="print nothing but errors")
+
+
+def _info_parser(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser(
+        "info",
+        help="what a model is and where it comes from",
+        description="Print layers, material, training and fidelity of a model as JSON.",
+        epilog=INFO_EXAMPLE,
+    )
+    parser.set_defaults(run=info)
+    parser.add_argument(
+        "model", metavar="MODEL", help="folder of a run, .safetensors file, or shipped name"
+    )
+
+
+def _convert_parser(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser(
+        "convert",
+        help="read a generator of the original SliceGAN code",
+        description="Convert a generator of the original SliceGAN code; no pickled code is run.",
+        epilog=CONVERT_EXAMPLE,
+    )
+    parser.set_defaults(run=convert)
+    add = parser.add_argument
+    add("weights", metavar="OLD_Gen.pt", help="its weights")
+    add("params", metavar="OLD_params.data", help="its layers")
+    add("--out", type=Path, required=True, metavar="MODEL.safetensors", help="file to write")
+    add("--latent-size", type=int, default=4, help="latent sites in training (%(default)s)")
+    _add_material(add)
+
+
+def _add_material(add: Callable[..., argparse.Action]) -> None:
+    """Options that say what images show."""
+    add("--kind", choices=get_args(Kind), default="phases", help="(%(default)s)")
+    add("--phases", type=phase_table, help="names and file values, e.g. pore=0,ni=127,ysz=254")
+    add("--spacing", type=spacing, help="pixel size, one number or z,y,x")
+    add("--unit", help="of the spacing, e.g. um")

@@ -1,0 +1,337 @@
+"""What defines a network, a material and a training run: frozen dataclasses, JSON in and out.
+
+A preset is a JSON file beside this one (``presets/paper.json``, ...): data, not code.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from importlib import resources
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
+
+from pydantic import (
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+)
+
+from metrics.volume import InputError, Phase
+
+T = TypeVar("T")
+Kind = Literal["phases", "grey", "colour"]
+Share = Annotated[float, Field(ge=0, le=1)]
+# Unknown keys and wrong types are errors, not guesses; JSON has lists where we have tuples.
+STRICT = ConfigDict(extra="forbid", strict=True)
+
+
+class Layer(NamedTuple):
+    """One transposed convolution: kernel, stride and padding, equal along all axes."""
+
+    kernel: PositiveInt
+    stride: PositiveInt
+    padding: NonNegativeInt
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """A generator: from latent noise (N, `latent_channels`, z, y, x) to (N, `channels`, Z, Y, X).
+
+    Parameters
+    ----------
+    kind : {"transpose", "resize"}
+        `transpose`: every layer is a transposed convolution, the last one makes the output (Kench
+        and Cooper 2021, Table 1). `resize`: after the transposed layers, trilinear interpolation
+        by `upsampling` and a 3x3x3 convolution make the output.
+    latent_channels : int
+        Channels of the noise.
+    filters : tuple of int
+        Channels after each hidden layer.
+    layers : tuple of Layer
+        Transposed convolutions: one more than `filters` in a `transpose` net, as many in a
+        `resize` net.
+    leak : float
+        Slope of the activation below zero; 0 is ReLU.
+    channels : int
+        Channels of the output: phases, 1 for grey, 3 for colour.
+    output : {"softmax", "tanh"}
+        Probability of each phase, or 0.5 (tanh + 1) for grey and colour.
+    upsampling : float
+        Factor of a `resize` net's last layer. Only at 2 do voxels and latent sites keep step, so
+        that tiles agree; other factors occur in converted networks.
+    dense : bool
+        Whether all layers must obey the rules of uniform information density. False only in
+        converted networks.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    kind: Literal["transpose", "resize"] = "transpose"
+    latent_channels: PositiveInt = 64
+    filters: tuple[PositiveInt, ...] = (512, 256, 128, 64)
+    layers: tuple[Layer, ...] = (*[Layer(4, 2, 2)] * 4, Layer(4, 2, 3))
+    leak: Share = 0.0
+    channels: PositiveInt = 2
+    output: Literal["softmax", "tanh"] = "softmax"
+    upsampling: PositiveFloat = 2.0
+    dense: bool = True
+
+
+@dataclass(frozen=True)
+class CriticConfig:
+    """A critic of square slices: strided 4x4 convolutions down to one number, no normalisation.
+
+    Parameters
+    ----------
+    filters : tuple of int
+        Channels after each hidden layer: four for slices of 64 voxels, five for 128.
+    leak : float
+        Slope of the activation below zero; 0 is ReLU.
+    channels : int
+        Channels of a slice.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    filters: tuple[PositiveInt, ...] = (64, 128, 256, 512)
+    leak: Share = 0.0
+    channels: PositiveInt = 2
+
+    @property
+    def slice_size(self) -> int:
+        """Side of the slices in voxels: halved by every hidden layer, down to 4."""
+        return int(4 * 2 ** len(self.filters))
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How generator and critics learn.
+
+    Parameters
+    ----------
+    loss : {"wgan-gp", "relativistic"}
+        Wasserstein loss with gradient penalty (Gulrajani et al. 2017), or relativistic pairing with
+        zero-centred penalties on real and generated slices (R3GAN, Huang et al. 2024).
+    steps : int
+        Steps of the generator.
+    critic_steps : int
+        Steps of every critic before each of them.
+    critic_volumes, generator_volumes : int
+        Volumes generated for a step of the critics and of the generator (the paper's m_D, m_G).
+    slices : int
+        Slices shown out of each volume and axis, at random depths; 0 shows all of them.
+    real_slices : int
+        Real slices for a step of a critic; 0 draws as many as are generated, which the
+        relativistic loss needs.
+    penalty : float
+        Weight of the gradient penalty: lambda of WGAN-GP, gamma of the zero-centred penalties.
+    penalty_every : int
+        Steps of a critic from one penalty to the next, which then weighs as many times more.
+    penalty_slices : int
+        Slices that a penalty is taken on, drawn from all generated; 0 takes as many as are real.
+    generator_rate, critic_rate : float
+        Learning rates of Adam.
+    betas : (float, float)
+        Of Adam.
+    decay : float
+        Share of the learning rates left at the end, reached along a cosine; 1 keeps them constant.
+    init : {"normal", "he", "torch"}
+        First weights: N(0, 0.02) as DCGAN, N(0, 2 / fan-in), or PyTorch's default.
+    average : float
+        Decay of the exponential moving average of the generator's weights; 0 uses the last ones.
+    latent_size : int
+        Sites of the latent noise along each axis; 4 gives volumes of 64 voxels.
+    evaluate_every : int
+        Steps of the generator between two evaluations, each of which also saves the state.
+    validation_volumes : int
+        Volumes of an evaluation.
+    precision : {"float32", "tf32", "bf16"}
+        Of convolutions; `bf16` concerns the networks outside the penalties.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    loss: Literal["wgan-gp", "relativistic"] = "wgan-gp"
+    steps: PositiveInt = 5400
+    critic_steps: PositiveInt = 5
+    critic_volumes: PositiveInt = 8
+    generator_volumes: PositiveInt = 16
+    slices: NonNegativeInt = 0
+    real_slices: NonNegativeInt = 32
+    penalty: NonNegativeFloat = 10.0
+    penalty_every: PositiveInt = 1
+    penalty_slices: NonNegativeInt = 0
+    generator_rate: PositiveFloat = 1e-4
+    critic_rate: PositiveFloat = 1e-4
+    betas: tuple[Share, Share] = (0.0, 0.9)
+    decay: Share = 1.0
+    init: Literal["normal", "he", "torch"] = "normal"
+    average: Share = 0.0
+    latent_size: PositiveInt = 4
+    evaluate_every: PositiveInt = 100
+    validation_volumes: PositiveInt = 16
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the training images show, and what generated volumes therefore hold.
+
+    Parameters
+    ----------
+    kind : {"phases", "grey", "colour"}
+        Segmented phases, or intensities.
+    phases : tuple of Phase
+        Name, label and value in the image of every phase; empty for grey and colour.
+    spacing : (float, float, float)
+        Edge lengths of a voxel along z, y, x, in `unit`.
+    unit : str
+        Length unit; ``"voxel"`` where the pixel size is not known.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    kind: Kind = "phases"
+    phases: tuple[Phase, ...] = ()
+    spacing: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 1.0)
+    unit: str = "voxel"
+
+    @property
+    def channels(self) -> int:
+        """Channels of an image as the networks see it."""
+        return {"phases": len(self.phases), "grey": 1, "colour": 3}[self.kind]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Training images and how to read them: the arguments of `load_training_data`.
+
+    Parameters
+    ----------
+    images : tuple of str, or dict of str to tuple of str
+        Files of one isotropic material or one volume; or files for each of the axes z, y, x.
+    kind : {"phases", "grey", "colour"}
+        What they show.
+    phases : dict of str to int, optional
+        Name and value of every phase.
+    spacing, unit : (float, float, float) and str, optional
+        Voxel size along z, y, x.
+    isotropic : bool, optional
+        Whether all axes are alike; None: 2D images without axes are.
+    flips : str
+        Axes along which an anisotropic material may be mirrored.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    images: tuple[str, ...] | dict[str, tuple[str, ...]]
+    kind: Kind = "phases"
+    phases: dict[str, int] | None = None
+    spacing: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    unit: str | None = None
+    isotropic: bool | None = None
+    flips: str = ""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Networks and training of one run."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    critic: CriticConfig = field(default_factory=CriticConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+def to_json(config: Any) -> str:
+    """JSON text of one of the dataclasses above."""
+    return json.dumps(asdict(config), indent=2)
+
+
+def from_json(text: str | bytes, kind: type[T]) -> T:
+    """Read one of the dataclasses above from JSON text; what is left out has its default.
+
+    Raises
+    ------
+    InputError
+        If the text is no JSON, or a key, type or value is wrong.
+    """
+    try:
+        return TypeAdapter(kind).validate_json(text)
+    except ValidationError as error:
+        raise InputError(_first(error, kind)) from None
+
+
+def presets() -> list[str]:
+    """Names of the presets."""
+    files = resources.files("slicegan").joinpath("presets").iterdir()
+    return sorted(file.name.removesuffix(".json") for file in files)
+
+
+def preset(name: str) -> Config:
+    """Config of a preset.
+
+    Raises
+    ------
+    InputError
+        If there is none of this name.
+    """
+    if name not in presets():
+        raise InputError(f"no preset {name!r}: there are {', '.join(presets())}")
+    file = resources.files("slicegan").joinpath("presets", f"{name}.json")
+    return from_json(file.read_text(encoding="utf-8"), Config)
+
+
+def override(config: Config, settings: Iterable[str]) -> Config:
+    """Return a config with settings such as ``training.steps=500`` or ``critic.leak=0.2``.
+
+    Values are JSON; text needs no quotes.
+
+    Raises
+    ------
+    InputError
+        If a setting is not ``key=value``, or its key, type or value is wrong.
+
+    Examples
+    --------
+    >>> override(Config(), ["training.steps=500", "training.loss=relativistic"]).training.steps
+    500
+    """
+    tree = asdict(config)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        section, _, name = key.strip().partition(".")
+        if not equals or not name:
+            raise InputError(
+                f"expected section.key=value, got {setting!r}: e.g. training.steps=500"
+            )
+        known = [f"{part}.{item}" for part, items in tree.items() for item in items]
+        if f"{section}.{name}" not in known:
+            near = difflib.get_close_matches(f"{section}.{name}", known, n=1, cutoff=0.0)
+            raise InputError(f"no setting {section}.{name}: did you mean {near[0]}?")
+        tree[section][name] = _value(text.strip())
+    return from_json(json.dumps(tree), Config)
+
+
+def _value(text: str) -> Any:
+    """A JSON value, or the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _first(error: ValidationError, kind: type) -> str:
+    """Return the first thing that is wrong, in one line."""
+    detail = error.errors()[0]
+    where = ".".join(str(part) for part in detail["loc"]) or kind.__name__
+    got = "" if isinstance(detail["input"], dict | bytes | str) else f", got {detail['input']!r}"
+    return f"{where}: {detail['msg']}{got}"

@@ -1,0 +1,259 @@
+"""Read training data: real slices for each critic, and where they came from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metrics.io import _normal_unit, _one_line, _split, read
+from metrics.labelling import label_values
+from metrics.volume import AXES, InputError, Phase, axis_index, check_spacing, unique_labels
+from slicegan.config import Kind, Material
+from slicegan.images import check_kind, is_volume, read_image
+from slicegan.sources import PLANES, Axes, Source, slices
+
+__all__ = ["PLANES", "Source", "TrainingData", "TrainingFile", "load_training_data", "slices"]
+
+FilePath = str | os.PathLike[str]
+# Files of one isotropic material (or one volume), or the files of each axis.
+Images = FilePath | Sequence[FilePath] | Mapping[str, FilePath | Sequence[FilePath]]
+Stacks = dict[Axes, tuple[Tensor, ...]]
+
+
+@dataclass(frozen=True)
+class TrainingFile:
+    """A file learnt from: its path, its SHA-256 and the axes normal to its slices."""
+
+    path: str
+    sha256: str
+    axes: Axes
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Real slices of a material: one source for each critic, and the files they came from."""
+
+    material: Material
+    sources: tuple[Source, ...]
+    isotropic: bool
+    files: tuple[TrainingFile, ...]
+
+    def to(self, device: torch.device | str) -> TrainingData:
+        """The same data on a device."""
+        return replace(self, sources=tuple(source.to(device) for source in self.sources))
+
+
+def load_training_data(
+    images: Images,
+    *,
+    kind: Kind = "phases",
+    phases: Mapping[str, int] | None = None,
+    spacing: Sequence[float] | float | None = None,
+    unit: str | None = None,
+    isotropic: bool | None = None,
+    flips: str = "",
+) -> TrainingData:
+    """Read what a generator learns from; axes with the same files share a source.
+
+    Parameters
+    ----------
+    images : paths, or mapping of axis to paths
+        2D images of one isotropic material; or one 3D segmented volume (anything that
+        `metrics.read` reads); or 2D images for each of the axes ``"z"``, ``"y"``, ``"x"``, normal
+        to the axis and laid out as in `PLANES`.
+    kind : {"phases", "grey", "colour"}
+        What the pixels mean.
+    phases : mapping of str to int, optional
+        Name and value in the files of every phase, in label order.
+    spacing : (float, float, float) or float, optional
+        Edge lengths of a voxel in z, y, x, in `unit`.
+    unit : str, optional
+        Length unit.
+    isotropic : bool, optional
+        Whether one critic learns all axes from all slices, turned and reflected at random. By
+        default a volume and axes with different files are not; 2D images alone always are.
+    flips : str
+        Axes along which an anisotropic material is its own mirror image, e.g. ``"yx"``: slices
+        are flipped along these at random. A direction of a shared image is flipped if any of the
+        axes it shows is named.
+
+    Returns
+    -------
+    TrainingData
+        On the CPU.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be used, images differ in their phases, or options contradict.
+    """
+    check_kind(kind)
+    for axis in flips:
+        axis_index(axis)
+    if phases is not None and kind != "phases":
+        raise InputError(f"phases= does not apply to {kind} images: leave it out")
+    paths = [] if isinstance(images, Mapping) else _paths(images)
+    if len(paths) == 1 and is_volume(paths[0], kind=kind):
+        if kind != "phases":
+            raise InputError(f"{paths[0]}: a {kind} volume: give 2D images of it, for each axis")
+        material, stacks = _from_volume(paths[0], phases, spacing, unit, isotropic)
+        files = [TrainingFile(paths[0], _sha256(paths[0]), AXES)]
+    else:
+        groups: dict[Axes, list[str]] = (
+            _per_axis(images) if isinstance(images, Mapping) else {AXES: paths}
+        )
+        if isotropic is False and not isinstance(images, Mapping):
+            raise InputError("2D images alone can only be isotropic: else name those of each axis")
+        if isotropic and len(groups) > 1:
+            raise InputError("axes of an isotropic material share all images: give one list")
+        isotropic = len(groups) == 1 if isotropic is None else isotropic
+        material, stacks = _from_images(groups, kind, phases, _scale(spacing, unit))
+        digests = {path: _sha256(path) for paths in groups.values() for path in paths}
+        files = [
+            TrainingFile(path, digests[path], axes) for axes in groups for path in groups[axes]
+        ]
+    if isotropic and flips:
+        raise InputError("an isotropic material is flipped along all axes: leave flips out")
+    for axes in stacks:
+        _check_pixels(axes, material.spacing)
+    sources = tuple(
+        Source(axes, stack, material.channels, bool(isotropic), _flips(axes, flips))
+        for axes, stack in stacks.items()
+    )
+    return TrainingData(material, sources, bool(isotropic), tuple(files))
+
+
+def _from_volume(
+    path: str,
+    phases: Mapping[str, int] | None,
+    spacing: Sequence[float] | float | None,
+    unit: str | None,
+    isotropic: bool | None,
+) -> tuple[Material, Stacks]:
+    """Slices of a volume along each axis: apart, or pooled if it is isotropic."""
+    volume = read(path, phases=phases, spacing=spacing, unit=unit)
+    _check_complete(volume.phases, {path: unique_labels(volume.labels)}, "label")
+    labels = torch.from_numpy(np.array(volume.labels, dtype=np.uint8))
+    each = {axis: slices(labels[None, None], axis)[0, :, 0] for axis in AXES}
+    stacks: Stacks = {(axis,): (stack,) for axis, stack in each.items()}
+    if isotropic:
+        stacks = {AXES: tuple(each.values())}
+    return Material("phases", volume.phases, volume.spacing, volume.unit), stacks
+
+
+def _from_images(
+    groups: Mapping[Axes, list[str]],
+    kind: Kind,
+    phases: Mapping[str, int] | None,
+    scale: tuple[tuple[float, float, float], str],
+) -> tuple[Material, Stacks]:
+    """Each image as a stack of one slice."""
+    images = {path: read_image(path, kind=kind) for paths in groups.values() for path in paths}
+    named: tuple[Phase, ...] = ()
+    if kind == "phases":
+        images, named = _labelled(images, phases)
+    elif kind == "grey":
+        images = {path: image[..., np.newaxis] for path, image in images.items()}
+    stacks = {
+        axes: tuple(torch.from_numpy(np.ascontiguousarray(images[path]))[None] for path in paths)
+        for axes, paths in groups.items()
+    }
+    return Material(kind, named, *scale), stacks
+
+
+def _labelled(
+    images: Mapping[str, NDArray[Any]], phases: Mapping[str, int] | None
+) -> tuple[dict[str, NDArray[Any]], tuple[Phase, ...]]:
+    """Labels of every image, if all show the same phases."""
+    found = {path: unique_labels(image) for path, image in images.items()}
+    for (path, values), (other, others) in product(found.items(), repeat=2):
+        if missing := sorted(set(others) - set(values)):
+            raise InputError(f"phase {missing[0]} of {other} is missing in {path}: segment alike")
+    labels: dict[str, NDArray[Any]] = {}
+    named: tuple[Phase, ...] = ()
+    for path, image in images.items():
+        with _one_line(path, "read", "segment it first"):
+            stack, named = label_values(image[np.newaxis], phases, [])
+            labels[path] = stack[0]
+    _check_complete(named, found, "value")
+    return labels, named
+
+
+def _check_complete(phases: Iterable[Phase], found: Mapping[str, list[int]], key: str) -> None:
+    """Raise `InputError` unless every file shows every phase; nothing could be learnt of others."""
+    for (path, values), phase in product(found.items(), phases):
+        if getattr(phase, key) not in values:
+            raise InputError(
+                f"{path}: phase {phase.name!r} (value {phase.value}) has no pixel in it: "
+                "name only the phases that it shows with phases="
+            )
+
+
+def _paths(files: FilePath | Sequence[FilePath]) -> list[str]:
+    """Paths from one or several; at least one."""
+    if isinstance(files, str | os.PathLike):
+        files = [files]
+    if not files:
+        raise InputError("no image: give at least one")
+    return [os.fspath(file) for file in files]
+
+
+def _per_axis(images: Mapping[str, FilePath | Sequence[FilePath]]) -> dict[Axes, list[str]]:
+    """Files by the axes that have them in common."""
+    for axis in images:
+        axis_index(axis)
+    if missing := [axis for axis in AXES if axis not in images]:
+        raise InputError(f"no image for axis {', '.join(missing)}: name those of z, y and x")
+    groups: dict[tuple[Path, ...], tuple[Axes, list[str]]] = {}
+    for axis in AXES:
+        paths = _paths(images[axis])
+        key = tuple(sorted(Path(path).resolve() for path in paths))
+        axes, first = groups.get(key, ((), paths))
+        groups[key] = ((*axes, axis), first)
+    return dict(groups.values())
+
+
+def _scale(
+    spacing: Sequence[float] | float | None, unit: str | None
+) -> tuple[tuple[float, float, float], str]:
+    """Spacing and unit: both known or neither."""
+    name = _normal_unit(unit or "")
+    if (spacing is None) != (name == "voxel"):
+        raise InputError("a spacing needs its unit, and a unit a spacing: give both or neither")
+    return check_spacing(1.0 if spacing is None else spacing), name
+
+
+def _check_pixels(axes: Axes, spacing: tuple[float, float, float]) -> None:
+    """Raise `InputError` unless pixels of slices normal to these axes have the same edges."""
+    edges = {tuple(spacing[axis_index(name)] for name in PLANES[axis]) for axis in axes}
+    if len(edges) > 1:
+        raise InputError(
+            f"axes {', '.join(axes)} share images, but a spacing of {spacing} gives their pixels "
+            "different edges: resample to equal edges, or give each axis its own images"
+        )
+
+
+def _flips(axes: Axes, flips: str) -> tuple[bool, bool]:
+    """Whether rows and columns of slices normal to these axes may be reversed."""
+    rows, columns = (any(PLANES[axis][side] in flips for axis in axes) for side in (0, 1))
+    return rows, columns
+
+
+def _sha256(path: str) -> str:
+    """SHA-256 of a file, or of all files of a folder in the order of their names."""
+    location, _ = _split(path)
+    files = sorted(location.iterdir()) if location.is_dir() else [location]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,215 @@
+"""Read 2D micrographs: segmented, greyscale or colour."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.formats import check_memory
+from metrics.io import FORMATS, _one_line, _split
+from metrics.tiff import _damage_refused
+from metrics.volume import MAX_PHASES, InputError, unique_labels
+from slicegan.config import Kind
+
+TIFF = (".tif", ".tiff")
+PILLOW = (".png", ".jpg", ".jpeg", ".bmp")
+# Modes whose arrays hold brightness, colour or alpha as they are.
+PLAIN_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "F", "RGB", "RGBA")
+REMEDY = "it is damaged or not what its name says, export it again"
+
+
+def read_image(path: str | os.PathLike[str], *, kind: Kind = "phases") -> NDArray[Any]:
+    """Read a 2D image.
+
+    Channels that are all equal count as one (a grey image saved as RGB), opaque alpha is dropped.
+    A palette image has the colours of its palette; if those are not grey, its indices are phases.
+
+    Parameters
+    ----------
+    path : path
+        ``.tif``/``.tiff``, ``.png``, ``.jpg``, ``.bmp`` or ``.npy``.
+    kind : {"phases", "grey", "colour"}
+        What the pixels mean.
+
+    Returns
+    -------
+    ndarray
+        ``"phases"``: (H, W) integers, the values in the file. ``"grey"``: (H, W) uint8;
+        ``"colour"``: (H, W, 3) uint8; other types than uint8 are scaled linearly from the
+        image's own minimum and maximum to 0 and 255.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, damaged, not 2D, not of this kind, has NaN or transparent
+        pixels, or if phases are not whole numbers or more than 16 (a grey image).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/a.npy", np.array([[0, 1000], [500, 0]]))
+    ...     read_image(f"{folder}/a.npy", kind="grey")
+    array([[  0, 255],
+           [128,   0]], dtype=uint8)
+    """
+    check_kind(kind)
+    with _one_line(path, "read", REMEDY):
+        pixels = _one_channel_if_equal(_without_alpha(_read(Path(path), kind)), kind)
+        if pixels.size == 0:
+            raise InputError(f"an image of shape {pixels.shape} holds no pixel")
+        if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+            raise InputError("holds NaN or infinite values: fill or cut them away")
+        if kind == "phases":
+            return _whole_numbers(pixels)
+        return _bytes(pixels)
+
+
+def is_volume(path: str | os.PathLike[str], *, kind: Kind = "phases") -> bool:
+    """Whether a path holds a 3D volume: by the header of a TIFF or npy file, else by its type.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty or damaged.
+    """
+    location, _ = _split(path)
+    suffix = location.suffix.lower()
+    if location.is_dir() or suffix not in (*TIFF, ".npy"):
+        return location.is_dir() or suffix in FORMATS
+    with _one_line(path, "read", REMEDY):
+        _check_file(location)
+        if suffix == ".npy":
+            shape = np.lib.format.open_memmap(location, mode="r").shape
+            return len(shape) > 2 and not (kind == "colour" and shape[2:] in ((3,), (4,)))
+        import tifffile
+
+        with _damage_refused(), tifffile.TiffFile(location) as tif:
+            return len(tif.series[0].axes.replace("S", "")) > 2
+
+
+def check_kind(kind: str) -> None:
+    """Raise `InputError` unless this is a kind of image."""
+    if kind not in get_args(Kind):
+        raise InputError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
+
+
+def _check_file(path: Path) -> None:
+    """Raise `InputError` unless there is something to read."""
+    if not path.exists():
+        raise InputError("no such file: check the path")
+    if path.is_dir():
+        raise InputError("a folder where a 2D image is expected: a folder of slices is a volume")
+    if path.stat().st_size == 0:
+        raise InputError("the file is empty: copy or export it again")
+
+
+def _read(path: Path, kind: Kind) -> NDArray[Any]:
+    """Pixels as they are in the file: (H, W) or (H, W, channels)."""
+    _check_file(path)
+    suffix = path.suffix.lower()
+    if suffix in TIFF:
+        pixels = _read_tiff(path)
+    elif suffix in PILLOW:
+        pixels = _read_pillow(path, kind)
+    elif suffix == ".npy":
+        # Unlike np.load this can neither unpickle nor open a zip of arrays.
+        pixels = np.array(np.lib.format.open_memmap(path, mode="r"))
+    else:
+        raise InputError(f"unknown type {suffix!r}: use {', '.join((*TIFF, *PILLOW, '.npy'))}")
+    if pixels.dtype.kind not in "biuf":
+        raise InputError(f"{pixels.dtype} values are no image: save numbers")
+    if pixels.ndim != 2 and not (pixels.ndim == 3 and pixels.shape[2] <= 4):
+        raise InputError(
+            f"an array of shape {pixels.shape} where a 2D image is expected: "
+            "save one slice, or give a 3D volume alone"
+        )
+    return pixels
+
+
+def _read_tiff(path: Path) -> NDArray[Any]:
+    import tifffile
+
+    with _damage_refused(), tifffile.TiffFile(path) as tif:
+        if len(tif.series) != 1:
+            raise InputError(f"holds {len(tif.series)} images: save one of them alone")
+        (series,) = tif.series
+        check_memory(series.size * series.dtype.itemsize)
+        pixels: NDArray[Any] = series.asarray()
+    return np.moveaxis(pixels, series.axes.index("S"), -1) if "S" in series.axes else pixels
+
+
+def _read_pillow(path: Path, kind: Kind) -> NDArray[Any]:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        if (frames := getattr(image, "n_frames", 1)) > 1:
+            raise InputError(f"holds {frames} frames: save one of them alone")
+        if image.mode in PLAIN_MODES:
+            return np.array(image)
+        colours = np.array(image.convert("RGB"))
+        indexed = image.mode == "P" and kind == "phases" and not _equal_channels(colours)
+        return np.array(image) if indexed else colours
+
+
+def _without_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Pixels without their alpha channel, which must be opaque."""
+    if pixels.ndim == 2 or pixels.shape[2] in (1, 3):
+        return pixels
+    opaque = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1
+    if (pixels[..., -1] != opaque).any():
+        raise InputError("has transparent pixels: save it without an alpha channel")
+    return pixels[..., :-1]
+
+
+def _one_channel_if_equal(pixels: NDArray[Any], kind: Kind) -> NDArray[Any]:
+    """(H, W) pixels of phases and grey, (H, W, 3) of colour."""
+    if kind == "colour":
+        if pixels.ndim == 2 or pixels.shape[2] != 3:
+            raise InputError("a greyscale image: use kind grey, or save it as RGB")
+        return pixels
+    if pixels.ndim == 2:
+        return pixels
+    if not _equal_channels(pixels):
+        remedy = {
+            "phases": "save phase labels as 8-bit greyscale",
+            "grey": "save it as greyscale, or use kind colour",
+        }
+        raise InputError(f"a colour image, its channels differ: {remedy[kind]}")
+    return pixels[..., 0]
+
+
+def _equal_channels(pixels: NDArray[Any]) -> bool:
+    return bool((pixels == pixels[..., :1]).all())
+
+
+def _whole_numbers(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Phase values as integers, if they are whole and few."""
+    if pixels.dtype.kind == "f":
+        if (pixels != np.rint(pixels)).any():
+            raise InputError(
+                f"{pixels.dtype} values that are no whole numbers: "
+                "save integer phase labels, or use kind grey"
+            )
+        pixels = pixels.astype(np.int64)
+    if pixels.dtype == bool:
+        pixels = pixels.view(np.uint8)
+    if len(unique_labels(pixels)) > MAX_PHASES:
+        raise InputError(
+            f"not segmented, more than {MAX_PHASES} different values: "
+            "segment it (e.g. Otsu; JPEG blurs labels, PNG does not), or use kind grey"
+        )
+    return pixels
+
+
+def _bytes(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Intensities 0 to 255, scaled from minimum and maximum unless they are bytes already."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    values = pixels.astype(np.float64)
+    low, high = values.min(), values.max()
+    return np.rint((values - low) * (255 / ((high - low) or 1.0))).astype(np.uint8)

@@ -1,0 +1,208 @@
+"""The generator of volumes, the critic of slices, and the rules that make every voxel alike.
+
+A transposed convolution obeys the rules of uniform information density (Kench and Cooper 2021) if
+its kernels overlap (stride < kernel), each voxel meets equally many of their elements (kernel a
+multiple of stride: no chequerboard), and the voxels at the rim that meet fewer are cut away
+(padding >= kernel - stride). A generator that obeys them throughout has no edges: what it makes
+from a part of the latent noise is a part of what it makes from the whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise, product
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metrics.volume import InputError
+from slicegan.config import CriticConfig, GeneratorConfig, Layer
+
+# The resize-convolution: interpolation needs a neighbour on each side, which the rim lacks.
+RESIZE_KERNEL = 3
+RESIZE_RIM = 1
+
+
+class Generator(nn.Module):
+    """Volumes from latent noise.
+
+    Weights start as PyTorch's default; `initialise` sets them for training.
+
+    Parameters
+    ----------
+    config : GeneratorConfig
+        Layers and channels.
+
+    Raises
+    ------
+    InputError
+        If a layer breaks a rule of uniform information density (unless ``config.dense`` is
+        False), or filters and layers do not fit each other.
+    """
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        check_layers(config)
+        self.config = config
+        resize = config.kind == "resize"
+        channels = [config.latent_channels, *config.filters]
+        if not resize:
+            channels.append(config.channels)
+        self.convs = nn.ModuleList(
+            nn.ConvTranspose3d(before, after, layer.kernel, layer.stride, layer.padding, bias=False)
+            for (before, after), layer in zip(pairwise(channels), config.layers, strict=True)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm3d(width) for width in config.filters)
+        if resize:
+            self.resize = nn.Conv3d(config.filters[-1], config.channels, RESIZE_KERNEL)
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """Values in [0, 1]: noise (N, latent channels, z, y, x) -> (N, channels, Z, Y, X)."""
+        values = self.logits(noise)
+        if self.config.output == "softmax":
+            return torch.softmax(values, dim=1)
+        return 0.5 * (torch.tanh(values) + 1)
+
+    def logits(self, noise: Tensor) -> Tensor:
+        """Output before softmax or tanh, of the same shape: enough to tell the likeliest phase."""
+        features = noise
+        for conv, norm in zip(self.convs, self.norms, strict=False):
+            features = functional.leaky_relu(norm(conv(features)), self.config.leak, inplace=True)
+        if self.config.kind == "transpose":
+            out: Tensor = self.convs[-1](features)
+            return out
+        factor = self.config.upsampling
+        features = functional.interpolate(
+            features, scale_factor=factor, mode="trilinear", recompute_scale_factor=False
+        )
+        if self.in_step:
+            inner = slice(RESIZE_RIM, -RESIZE_RIM)
+            features = features[..., inner, inner, inner]
+        out = self.resize(features)
+        return out
+
+    @property
+    def in_step(self) -> bool:
+        """Whether voxels and latent sites keep step, so that tiles agree with the whole."""
+        return self.config.kind == "transpose" or self.config.upsampling == 2
+
+    @property
+    def stride(self) -> int:
+        """Voxels per latent site."""
+        strides = math.prod(layer.stride for layer in self.config.layers)
+        return strides if self.config.kind == "transpose" else 2 * strides
+
+    def size(self, latent: int) -> int:
+        """Voxels along an axis with so many latent sites: ``stride * latent - const``."""
+        n = latent
+        for kernel, stride, padding in self.config.layers:
+            n = stride * (n - 1) + kernel - 2 * padding
+        if self.config.kind == "resize":
+            n = math.floor(n * self.config.upsampling) - RESIZE_KERNEL + 1
+            n -= 2 * RESIZE_RIM * self.in_step
+        return n
+
+    def latent(self, size: int) -> int:
+        """Fewest latent sites along an axis that give at least so many voxels."""
+        n = 1
+        while self.size(n) < size:
+            n += 1
+        return n
+
+
+class Critic(nn.Module):
+    """Judge of square slices: the larger its number, the more real the slice seems.
+
+    Parameters
+    ----------
+    config : CriticConfig
+        Channels, and by their count the slice size.
+    """
+
+    def __init__(self, config: CriticConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels = [config.channels, *config.filters]
+        self.convs = nn.ModuleList(
+            nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1, bias=False)
+            for before, after in pairwise(channels)
+        )
+        self.judge = nn.Conv2d(channels[-1], 1, kernel_size=4, bias=False)
+
+    def forward(self, slices: Tensor) -> Tensor:
+        """One number for each slice: (N, channels, H, W) -> (N,)."""
+        features = slices
+        for conv in self.convs:
+            features = functional.leaky_relu(conv(features), self.config.leak, inplace=True)
+        return self.judge(features).flatten()
+
+
+def initialise(network: nn.Module, scheme: str, random: torch.Generator) -> None:
+    """Set the first weights of a network, in place.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Generator or critic on the device of `random`.
+    scheme : {"normal", "he", "torch"}
+        Standard deviation of the (zero-mean) weights: 0.02 as in DCGAN; that of He et al. 2015,
+        sqrt(2 / fan-in), which keeps the variance of signals under ReLU; or that of PyTorch's
+        default, sqrt(1 / (3 fan-in)). The fan-in of a transposed convolution counts the
+        elements that meet in one voxel.
+    random : torch.Generator
+        Source of the weights.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Conv3d | nn.ConvTranspose3d):
+            fan_in = module.in_channels * math.prod(module.kernel_size)
+            if isinstance(module, nn.ConvTranspose3d):
+                fan_in //= math.prod(module.stride)
+            deviation = {"normal": 0.02, "he": (2 / fan_in) ** 0.5, "torch": (3 * fan_in) ** -0.5}
+            nn.init.normal_(module.weight, 0.0, deviation[scheme], generator=random)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def check_layers(config: GeneratorConfig) -> None:
+    """Raise `InputError` unless filters fit layers, and layers the rules of density."""
+    hidden = len(config.layers) - (config.kind == "transpose")
+    if len(config.filters) != hidden or not config.layers:
+        raise InputError(
+            f"a {config.kind} generator of {len(config.layers)} layers needs {hidden} filters, "
+            f"got {len(config.filters)}"
+        )
+    for index, layer in enumerate(config.layers, start=1):
+        kernel, stride, padding = layer
+        if config.dense and not admissible(layer):
+            k, s, p = nearest_admissible(layer)
+            raise InputError(
+                f"generator layer {index}: kernel {kernel}, stride {stride}, padding {padding} "
+                "breaks stride < kernel, kernel a multiple of stride, padding >= kernel - stride: "
+                f"the nearest that holds is kernel {k}, stride {s}, padding {p}"
+            )
+
+
+def admissible(layer: Sequence[int]) -> bool:
+    """Whether kernel, stride and padding give every voxel the same density of information."""
+    kernel, stride, padding = layer
+    return stride < kernel and kernel % stride == 0 and padding >= kernel - stride
+
+
+def nearest_admissible(layer: Layer) -> Layer:
+    """Admissible layer of the same stride, if there is one, with the least sum of changes.
+
+    Examples
+    --------
+    >>> nearest_admissible(Layer(4, 2, 1))
+    Layer(kernel=4, stride=2, padding=2)
+    """
+    reach = range(1, max(layer) + 4)
+    candidates = (Layer(*numbers) for numbers in product(reach, repeat=3) if admissible(numbers))
+
+    def change(candidate: Layer) -> tuple[int, int]:
+        changes = [abs(new - old) for new, old in zip(candidate, layer, strict=True)]
+        return changes[1], sum(changes)
+
+    return min(candidates, key=change)

@@ -1,0 +1,304 @@
+"""What a training run will do, said before it starts, and the refusal of what cannot work."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from metrics.volume import InputError
+from slicegan.config import Config, Material
+from slicegan.data import Source, TrainingData
+from slicegan.networks import Critic, Generator
+
+# Forward passes that cost as much as one forward and backward, and as one gradient penalty, which
+# differentiates twice (2.2 to 3.4 times the former: measured on a CPU, critics of three widths).
+TRAIN = 3
+PENALTY = 8
+# Timing stops at a batch that takes so long: it keeps any device busy.
+TIMING_SECONDS = 0.1
+FLOAT_BYTES = 4
+
+
+def fit(config: Config, material: Material) -> Config:
+    """Config whose networks have the channels and the output that the material needs.
+
+    Examples
+    --------
+    >>> fit(Config(), Material("grey")).generator.output
+    'tanh'
+    """
+    generator = replace(
+        config.generator,
+        channels=material.channels,
+        output="softmax" if material.kind == "phases" else "tanh",
+    )
+    critic = replace(config.critic, channels=material.channels)
+    return replace(config, generator=generator, critic=critic)
+
+
+def check(data: TrainingData, config: Config) -> None:
+    """Raise `InputError` for what cannot work; on return, the networks fit the data."""
+    training = config.training
+    if config != fit(config, data.material):
+        raise InputError(
+            f"generator.channels, generator.output and critic.channels do not suit a material of "
+            f"{data.material.channels} channels ({data.material.kind}): apply fit(config, material)"
+        )
+    with torch.device("meta"):
+        generator = Generator(config.generator)
+    size, wanted = generator.size(training.latent_size), config.critic.slice_size
+    if size != wanted:
+        latent = generator.latent(wanted)
+        remedy = "change the number of critic.filters: four judge 64 voxels, five 128"
+        if generator.size(latent) == wanted:
+            remedy = f"set training.latent_size={latent}"
+        raise InputError(
+            f"training.latent_size={training.latent_size} gives volumes of {size} voxels, "
+            f"{len(config.critic.filters)} critic.filters judge slices of {wanted}: {remedy}"
+        )
+    if training.slices > size:
+        raise InputError(f"training.slices={training.slices}: a volume has {size}, 0 shows all")
+    if training.loss == "relativistic" and training.real_slices:
+        raise InputError(
+            f"training.real_slices={training.real_slices}: the relativistic loss pairs each "
+            "generated slice with a real one, set it to 0"
+        )
+    for source in data.sources:
+        for name, image in zip(_names(data, source), source.images, strict=True):
+            _check_image(name, image, size, data.material)
+
+
+def plan(data: TrainingData, config: Config, *, device: torch.device) -> list[str]:
+    """Lines that tell what training on a device will do.
+
+    The time is that of all passes through the networks (`passes`), with the time of one pass
+    measured on the device in about a second (longer on a slow CPU), in float32; optimisers and
+    evaluation are not counted. The memory is `memory`.
+
+    Parameters
+    ----------
+    data : TrainingData
+        What is learnt from.
+    config : Config
+        Networks and training.
+    device : torch.device
+        Where training will run.
+
+    Raises
+    ------
+    InputError
+        If this cannot work.
+    """
+    check(data, config)
+    generator, critic = Generator(config.generator).to(device), Critic(config.critic).to(device)
+    training = config.training
+    work = passes(data.sources, config)
+    seconds = training.steps * (
+        work.volumes
+        * seconds_per_pass(generator, noise(config).to(device), training.generator_volumes)
+        + work.slices
+        * seconds_per_pass(critic, blank(config).to(device), _shown(data.sources[0], config)[0])
+    )
+    critics = "; ".join("+".join(source.axes) for source in data.sources)
+    lines = [line for source in data.sources for line in _source_lines(data, source, config)]
+    return [
+        *lines,
+        f"critics: {len(data.sources)}, of slices normal to {critics}",
+        f"weights: generator {_weights(generator):,}, each critic {_weights(critic):,}",
+        f"steps: {training.steps:,} of the generator, "
+        f"{training.steps * training.critic_steps:,} of each critic",
+        f"expected on {device}: about {_duration(seconds)}, "
+        f"{memory(data.sources, config) / 2**30:.2g} GiB of memory",
+    ]
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Forward passes of one step of the generator: of volumes, and of slices in all critics."""
+
+    volumes: float
+    slices: float
+
+
+def passes(sources: tuple[Source, ...], config: Config) -> Passes:
+    """Work of one step of the generator, with the steps of the critics before it.
+
+    A pass backward counts as two forward, a gradient penalty as eight of its slices; the
+    relativistic loss has a penalty on real and one on generated slices, and shows the critic real
+    slices in the step of the generator too.
+    """
+    training = config.training
+    relativistic = training.loss == "relativistic"
+    volumes = training.critic_steps * training.critic_volumes + TRAIN * training.generator_volumes
+    slices = 0.0
+    for source in sources:
+        fake, real, penalised = _shown(source, config)
+        penalty = PENALTY * penalised * (1 + relativistic) / training.penalty_every
+        slices += training.critic_steps * (TRAIN * (fake + real) + penalty)
+        judged = training.generator_volumes * _slices_per_volume(source, config)
+        slices += (TRAIN + relativistic) * judged
+    return Passes(volumes, slices)
+
+
+def memory(sources: tuple[Source, ...], config: Config) -> int:
+    """Bytes that training needs at most, in float32, without the workspace of convolutions.
+
+    ``weights + max(critic step, generator step)``, where weights are kept as themselves,
+    gradients and two moments of Adam (the generator's also as an average); a step keeps what its
+    backward pass needs and the gradients of that (g of a volume, c of a slice):
+    ``m_D volumes + c (fake + real + 3 penalised)`` for the largest critic, and
+    ``g m_G + c (slices of m_G volumes)`` for all critics together.
+    """
+    training = config.training
+    with torch.device("meta"):
+        generator, critic = Generator(config.generator), Critic(config.critic)
+    g = 2 * kept_bytes(generator, noise(config).to("meta"))
+    c = 2 * kept_bytes(critic, blank(config).to("meta"))
+    stored = 5 * _weights(generator) + 4 * len(sources) * _weights(critic)
+    volume = config.generator.channels * config.critic.slice_size**3
+    critic_step = FLOAT_BYTES * training.critic_volumes * volume + c * max(
+        fake + real + 3 * penalised
+        for fake, real, penalised in (_shown(source, config) for source in sources)
+    )
+    judged = sum(_slices_per_volume(source, config) for source in sources)
+    generator_step = training.generator_volumes * (g + c * judged)
+    return FLOAT_BYTES * stored + max(critic_step, generator_step)
+
+
+def kept_bytes(network: nn.Module, example: Tensor) -> int:
+    """Bytes that a pass keeps for its backward pass, beside the weights.
+
+    Examples
+    --------
+    >>> kept_bytes(nn.Sequential(nn.Linear(3, 5), nn.Sigmoid()), torch.zeros(1, 3))
+    32
+    """
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    # Holding the result keeps what was noted alive, so that no storage is counted under two names.
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        result = network(example)
+    for own in (*network.parameters(), *network.buffers()):
+        kept.pop(own.untyped_storage()._cdata, None)
+    del result
+    return sum(kept.values())
+
+
+def noise(config: Config) -> Tensor:
+    """Noise of one volume of training."""
+    latent = config.training.latent_size
+    return torch.ones(1, config.generator.latent_channels, latent, latent, latent)
+
+
+def blank(config: Config) -> Tensor:
+    """One slice as a critic sees it."""
+    size = config.critic.slice_size
+    return torch.ones(1, config.critic.channels, size, size)
+
+
+def seconds_per_pass(network: nn.Module, example: Tensor, most: int) -> float:
+    """Seconds of a forward pass of one item: a third of those of a pass forward and backward.
+
+    It is measured in a batch that is large enough to keep the device busy, and at most `most`.
+    """
+    count, first = 1, next(network.parameters())
+    while True:
+        elapsed = []
+        for _ in range(2):  # the first one also loads and chooses kernels
+            batch = example.repeat_interleave(count, dim=0)
+            start = time.perf_counter()
+            (gradient,) = torch.autograd.grad(network(batch).sum(), [first])
+            gradient.sum().item()  # waits for the device
+            elapsed.append(time.perf_counter() - start)
+        if min(elapsed) > TIMING_SECONDS or count == most:
+            return min(elapsed) / count / TRAIN
+        count = min(4 * count, most)
+
+
+def _slices_per_volume(source: Source, config: Config) -> int:
+    """Slices of a generated volume that a critic is shown."""
+    return len(source.axes) * (config.training.slices or config.critic.slice_size)
+
+
+def _shown(source: Source, config: Config) -> tuple[int, int, int]:
+    """Generated, real and penalised slices in a step of a critic."""
+    training = config.training
+    fake = training.critic_volumes * _slices_per_volume(source, config)
+    real = training.real_slices or fake
+    return fake, real, training.penalty_slices or real
+
+
+def _names(data: TrainingData, source: Source) -> list[str]:
+    """Name of the file of each image; one volume has several."""
+    files = [file.path for file in data.files if set(source.axes) <= set(file.axes)]
+    return files * (len(source.images) // len(files))
+
+
+def _check_image(name: str, image: Tensor, size: int, material: Material) -> None:
+    """Raise `InputError` if slices of an image are too small, or of one phase."""
+    height, width = image.shape[1:3]
+    if min(height, width) < size:
+        raise InputError(f"{name} is {height}x{width}, the crop {size}x{size}: use a larger image")
+    if material.kind == "phases" and material.channels < 2:
+        raise InputError(f"{name} shows one phase alone: nothing can be learnt from it")
+
+
+def _source_lines(data: TrainingData, source: Source, config: Config) -> list[str]:
+    """What one critic learns from."""
+    size = config.critic.slice_size
+    names = dict.fromkeys(_names(data, source))
+    shapes = dict.fromkeys("x".join(map(str, image.shape[:3])) for image in source.images)
+    pixels = sum(math.prod(image.shape[:3]) for image in source.images)
+    return [
+        f"slices normal to {', '.join(source.axes)}: {', '.join(names)} "
+        f"({', '.join(shapes)} slices, rows, columns)",
+        f"  {_content(source, data.material)}",
+        f"  crops of {size}x{size}: {pixels / size**2:.4g} independent, "
+        f"{source.positions(size):,} positions{_augmentation(source)}",
+    ]
+
+
+def _content(source: Source, material: Material) -> str:
+    """Fraction of each phase, or mean intensity of each channel."""
+    if material.kind != "phases":
+        pixels = torch.cat([image.flatten(end_dim=-2) for image in source.images])
+        means = pixels.float().mean(dim=0).tolist()
+        return f"{material.kind}, mean intensity {', '.join(f'{mean:.0f}' for mean in means)}"
+    counts = torch.stack(
+        [torch.bincount(image.flatten(), minlength=source.channels) for image in source.images]
+    ).sum(dim=0)
+    fractions = (counts / counts.sum()).tolist()
+    return "phases: " + ", ".join(
+        f"{phase.name} (value {phase.value}) {fraction:.1%}"
+        for phase, fraction in zip(material.phases, fractions, strict=True)
+    )
+
+
+def _augmentation(source: Source) -> str:
+    """How crops are varied."""
+    if source.turns:
+        return ", turned and reflected"
+    ways = [way for way, allowed in zip(("rows", "columns"), source.flips, strict=True) if allowed]
+    return f", {' and '.join(ways)} flipped" if ways else ""
+
+
+def _weights(network: nn.Module) -> int:
+    return sum(weight.numel() for weight in network.parameters())
+
+
+def _duration(seconds: float) -> str:
+    """Two digits of the largest unit that fits."""
+    units = {"days": 86400, "h": 3600, "min": 60}
+    for unit, length in units.items():
+        if seconds >= 2 * length:
+            return f"{seconds / length:.2g} {unit}"
+    return f"{seconds:.2g} s"

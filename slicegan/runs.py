@@ -1,0 +1,317 @@
+"""A training run as a folder: settings, log, previews, state, and the best generator so far.
+
+========================= ==========================================================
+``config.json``           settings, images with their hashes, seed, versions
+``log.csv``               one row for each evaluation: losses and fidelity
+``losses.png``, ...       plots of the log
+``previews/``             a picture for each evaluation
+``state.pt``              all that is needed to go on as if never stopped
+``generator.safetensors`` the generator that matched the images best
+``last.safetensors``      the latest generator
+========================= ==========================================================
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from types import FrameType
+from typing import Any
+
+import torch
+from torch.optim.swa_utils import update_bn
+
+from metrics.files import replacing
+from metrics.provenance import machine, versions
+from metrics.volume import InputError
+from slicegan.checkpoint import WEIGHTS, Model, load_state, save_model, save_state
+from slicegan.config import Config, DataConfig, from_json, to_json
+from slicegan.data import TrainingData, load_training_data
+from slicegan.fidelity import judge, reference
+from slicegan.generation import generate
+from slicegan.networks import Generator
+from slicegan.preflight import check, fit
+from slicegan.preview import plot_fidelity, plot_losses, preview
+from slicegan.training import Trainer
+
+LAST = "last.safetensors"
+STATE = "state.pt"
+RECORD = "config.json"
+# Far from the seeds that users take: what selects a generator must never be what tests it.
+VALIDATION_SEED = 2**63
+# Batches of volumes whose means and variances become those of the averaged generator.
+NORM_BATCHES = 16
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that a run's result depends on."""
+
+    config: Config
+    data: DataConfig
+    hashes: dict[str, str]
+    seed: int
+    versions: dict[str, str]
+    machine: str
+
+
+class Run:
+    """A training run in its folder; `start` makes a new one, `resume` goes on with an old one."""
+
+    def __init__(
+        self, folder: Path, record: Record, data: TrainingData, *, device: torch.device
+    ) -> None:
+        self.folder = folder
+        self.record = record
+        self.data = data
+        self.trainer = Trainer(
+            data.to(device).sources, record.config, seed=record.seed, device=device
+        )
+        self.reference = reference(data)
+        self.rows: list[dict[str, float]] = []
+        self.losses: dict[str, torch.Tensor] = {}
+        self.seconds = 0.0
+
+    @classmethod
+    def start(
+        cls,
+        folder: Path,
+        data_config: DataConfig,
+        config: Config,
+        *,
+        seed: int,
+        device: torch.device,
+    ) -> Run:
+        """Make the folder of a new run.
+
+        Raises
+        ------
+        InputError
+            If the folder is in use, or the images do not fit the config.
+        """
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"{folder} is in use: name a new folder, or go on with --resume")
+        data = load_training_data(**vars(data_config))
+        hashes = {file.path: file.sha256 for file in data.files}
+        config = fit(config, data.material)
+        check(data, config)
+        record = Record(config, data_config, hashes, seed, versions(), machine())
+        run = cls(folder, record, data, device=device)
+        (folder / "previews").mkdir(parents=True)
+        run.write_record()
+        return run
+
+    @classmethod
+    def resume(cls, folder: Path, *, device: torch.device, steps: int | None = None) -> Run:
+        """Go on from the last state saved, to `steps` if given.
+
+        Raises
+        ------
+        InputError
+            If the folder holds no run, or a training image has changed.
+        """
+        record = read_record(folder)
+        if steps is not None:
+            training = replace(record.config.training, steps=steps)
+            record = replace(record, config=replace(record.config, training=training))
+        data = load_training_data(**vars(record.data))
+        for file in data.files:
+            if file.sha256 != record.hashes[file.path]:
+                raise InputError(f"{file.path} has changed since the run began: start a new run")
+        run = cls(folder, record, data, device=device)
+        run.write_record()
+        if (folder / STATE).exists():
+            run.restore(load_state(folder / STATE))
+        return run
+
+    def train(self, *, progress: bool = False) -> bool:
+        """Train to the last step; False if Ctrl-C or SIGTERM stopped it before.
+
+        Raises
+        ------
+        InputError
+            If a loss is no longer finite, or a file cannot be written; the last state stays.
+        """
+        from tqdm import tqdm
+
+        training, trainer = self.record.config.training, self.trainer
+        began = perf_counter() - self.seconds
+        bar = tqdm(total=training.steps, initial=trainer.step, unit="step", disable=not progress)
+        with bar, stop_signals() as stopped:
+            while trainer.step < training.steps and not stopped():
+                for name, loss in trainer.advance().items():
+                    self.losses[name] = self.losses.get(name, 0.0) + loss
+                self.seconds = perf_counter() - began
+                bar.update()
+                if trainer.step % training.evaluate_every == 0 or trainer.step == training.steps:
+                    self.evaluate()
+                    bar.set_postfix_str(_figures(self.rows[-1]))
+            if self.losses:
+                self.save()
+        return trainer.step == training.steps
+
+    def evaluate(self) -> None:
+        """Judge the averaged generator on validation noise, log it, and keep it if it is best."""
+        losses = self._mean_losses()
+        model = self._model()
+        volumes = [
+            generate(model, self.record.config.critic.slice_size, seed=VALIDATION_SEED + index)
+            for index in range(self.record.config.training.validation_volumes)
+        ]
+        fidelity = judge(volumes, self.reference).row()
+        best = all(fidelity["score"] < earlier["score"] for earlier in self.rows)
+        losses["wasserstein"] = losses["critic_real"] - losses["critic_fake"]
+        row = {"step": self.trainer.step, "seconds": self.seconds, **losses, **fidelity}
+        self.rows.append(row)
+        self.losses = {}
+        model = replace(model, facts=self._facts(row))
+        with written(self.folder):
+            if best:
+                save_model(model, self.folder / WEIGHTS)
+            save_model(model, self.folder / LAST)
+            self._write_log()
+            picture = self.folder / "previews" / f"step_{self.trainer.step:06d}.png"
+            title = f"step {self.trainer.step}: {_figures(row)}"
+            preview(picture, volumes[0], self.data, title=title)
+        self.save()
+
+    def _model(self) -> Model:
+        """The averaged generator as it is now, with statistics of batches re-estimated for it."""
+        generator: Generator = copy.deepcopy(self.trainer.average.module)  # type: ignore[assignment]
+        random = torch.Generator(self.trainer.device).manual_seed(0)
+        volumes = self.record.config.training.generator_volumes
+        update_bn((self.trainer.noise(volumes, random) for _ in range(NORM_BATCHES)), generator)
+        return Model(generator.eval(), self.data.material, {})
+
+    def save(self) -> None:
+        """Write the state, unless a loss is not finite."""
+        self._mean_losses()
+        with written(self.folder):
+            save_state(
+                {
+                    "trainer": self.trainer.state(),
+                    "rows": self.rows,
+                    "losses": self.losses,
+                    "seconds": self.seconds,
+                },
+                self.folder / STATE,
+            )
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a saved state."""
+        self.trainer.restore(state["trainer"])
+        self.rows, self.losses, self.seconds = state["rows"], state["losses"], state["seconds"]
+
+    def _mean_losses(self) -> dict[str, float]:
+        """Mean of each loss since the last evaluation.
+
+        Raises
+        ------
+        InputError
+            If one is not finite.
+        """
+        steps = self.trainer.step - (int(self.rows[-1]["step"]) if self.rows else 0)
+        means = {name: float(total) / max(steps, 1) for name, total in self.losses.items()}
+        if not all(math.isfinite(mean) for mean in means.values()):
+            raise InputError(
+                f"{self.folder}: a loss is not finite at step {self.trainer.step}, the last good "
+                "state is kept: start again with lower rates (--set training.generator_rate=...)"
+            )
+        return means
+
+    def summary(self) -> str:
+        """Where the run stands, and how good its best generator is."""
+        steps = f"{self.folder}: step {self.trainer.step} of {self.record.config.training.steps}"
+        if not self.rows:
+            return f"{steps}, not yet evaluated"
+        best = min(self.rows, key=lambda row: row["score"])
+        return f"{steps}; best at step {best['step']}: {_figures(best)}"
+
+    def _write_log(self) -> None:
+        import pandas as pd
+
+        log = pd.DataFrame(self.rows)
+        with replacing(self.folder / "log.csv") as temporary:
+            log.to_csv(temporary, index=False, float_format="%.6g")
+        plot_losses(log, self.folder / "losses.png")
+        plot_fidelity(log, self.folder / "fidelity.png")
+
+    def write_record(self) -> None:
+        """Write ``config.json``."""
+        with written(self.folder), replacing(self.folder / RECORD) as temporary:
+            temporary.write_text(to_json(self.record) + "\n", encoding="utf-8")
+
+    def _facts(self, row: Mapping[str, float]) -> dict[str, str]:
+        """Where a generator comes from and how good it is, stored in its file."""
+        record = self.record
+        return {
+            "training": json.dumps(asdict(record.config.training)),
+            "critic": json.dumps(asdict(record.config.critic)),
+            "data": json.dumps(asdict(record.data)),
+            "hashes": json.dumps(record.hashes),
+            "seed": str(record.seed),
+            "versions": json.dumps(record.versions),
+            "machine": record.machine,
+            "device": str(self.trainer.device),
+            "fidelity": json.dumps(row),
+        }
+
+
+def read_record(folder: Path) -> Record:
+    """Record of the run in a folder.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is damaged.
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        raise InputError(f"{folder} holds no run: there is no {RECORD} in it")
+    try:
+        return from_json(path.read_bytes(), Record)
+    except InputError as error:
+        raise InputError(f"{path} is damaged ({error}): start a new run") from None
+
+
+@contextmanager
+def written(folder: Path) -> Iterator[None]:
+    """Say in one line why a file of a run could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written ({error.strerror}), the last good state is kept: "
+            "make room and go on with --resume"
+        ) from error
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C or SIGTERM came, which end the step first; the second one ends it at once."""
+    came: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        if came:
+            raise KeyboardInterrupt
+        came.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _figures(row: Mapping[str, float]) -> str:
+    """The figures that a progress bar has room for."""
+    names = ("wasserstein", "fraction", "s2", "boundary")
+    return ", ".join(f"{name} {row[name]:.3g}" for name in names)

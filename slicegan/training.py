@@ -1,0 +1,187 @@
+"""The training algorithm: one generator of volumes against critics of their slices.
+
+One critic for each distinct training image, with an optimiser of its own, sees the slices of the
+axes that its image belongs to: three critics for three images, one for an isotropic material.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Adam
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from slicegan.config import Config
+from slicegan.data import Source, slices
+from slicegan.losses import critic_loss, generator_loss, penalty
+from slicegan.networks import Critic, Generator, initialise
+
+
+@dataclass
+class Player:
+    """A critic, what it learns from, and its optimiser."""
+
+    critic: Critic
+    source: Source
+    optimiser: Adam
+    steps: int = 0
+
+
+class Trainer:
+    """Networks, optimisers and random state of a run, on one device.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        Training images, one source for each critic, on `device`.
+    config : Config
+        Networks and training; channels must be those of the sources.
+    seed : int
+        Of weights, noise and crops.
+    device : torch.device
+        Where to train.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], config: Config, *, seed: int, device: torch.device
+    ) -> None:
+        self.config = config.training
+        self.device = device
+        self.random = torch.Generator(device).manual_seed(seed)
+        self.generator = self._network(Generator(config.generator), torch.channels_last_3d)
+        rates, betas = self.config, self.config.betas
+        self.optimiser = Adam(self.generator.parameters(), rates.generator_rate, betas, fused=True)
+        self.players = []
+        for source in sources:
+            critic = self._network(Critic(config.critic), torch.channels_last)
+            adam = Adam(critic.parameters(), rates.critic_rate, betas, fused=True)
+            self.players.append(Player(critic, source, adam))
+        ema = get_ema_multi_avg_fn(self.config.average)
+        self.average = AveragedModel(self.generator, multi_avg_fn=ema)
+        self.step = 0
+
+    def _network(self, network: Any, layout: torch.memory_format) -> Any:
+        # Channels last: slices of a volume are then contiguous along every axis.
+        network.to(self.device, memory_format=layout)
+        initialise(network, self.config.init, self.random)
+        return network
+
+    def advance(self) -> dict[str, Tensor]:
+        """One step of the generator, after `critic_steps` of each critic; losses of the last."""
+        self._set_rates()
+        for _ in range(self.config.critic_steps):
+            with torch.no_grad():
+                volumes = self.generator(self.noise(self.config.critic_volumes))
+            figures = [self._teach(player, volumes) for player in self.players]
+        losses = {name: torch.stack([f[name] for f in figures]).mean() for name in figures[0]}
+        losses["generator_loss"] = self._learn()
+        self.average.update_parameters(self.generator)
+        self.step += 1
+        return losses
+
+    def _teach(self, player: Player, volumes: Tensor) -> dict[str, Tensor]:
+        """One step of a critic, on slices of the volumes along its own axes."""
+        c = self.config
+        real, fake = self._pairs(player, volumes)
+        of_real, of_fake = player.critic(real), player.critic(fake)
+        loss = critic_loss(c.loss, of_real, of_fake)
+        slope = torch.zeros((), device=self.device)
+        if player.steps % c.penalty_every == 0:
+            shown = self._penalised(real, fake)
+            slope = c.penalty_every * penalty(c.loss, player.critic, *shown, self.random)
+            loss = loss + c.penalty * slope
+        player.optimiser.zero_grad()
+        loss.backward()
+        player.optimiser.step()
+        player.steps += 1
+        return {
+            "critic_real": of_real.detach().mean(),
+            "critic_fake": of_fake.detach().mean(),
+            "penalty": slope.detach(),
+        }
+
+    def _learn(self) -> Tensor:
+        """One step of the generator, against all critics at once; its loss."""
+        volumes = self.generator(self.noise(self.config.generator_volumes))
+        loss = torch.zeros((), device=self.device)
+        for player in self.players:
+            player.critic.requires_grad_(False)
+            real, fake = self._pairs(player, volumes)
+            loss = loss + generator_loss(self.config.loss, player.critic(real), player.critic(fake))
+            player.critic.requires_grad_(True)
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        return loss.detach()
+
+    def noise(self, count: int, random: torch.Generator | None = None) -> Tensor:
+        """Latent noise for so many volumes, by default from the run's own random numbers."""
+        n = self.config.latent_size
+        shape = (count, self.generator.config.latent_channels, n, n, n)
+        return torch.randn(shape, generator=random or self.random, device=self.device)
+
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs to go on as if never stopped."""
+        return {
+            "step": self.step,
+            "random": self.random.get_state(),
+            "generator": self.generator.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "players": [
+                {
+                    "critic": player.critic.state_dict(),
+                    "optimiser": player.optimiser.state_dict(),
+                    "steps": player.steps,
+                }
+                for player in self.players
+            ],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state."""
+        self.step = state["step"]
+        self.random.set_state(state["random"])
+        self.generator.load_state_dict(state["generator"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        for player, saved in zip(self.players, state["players"], strict=True):
+            player.critic.load_state_dict(saved["critic"])
+            player.optimiser.load_state_dict(saved["optimiser"])
+            player.steps = saved["steps"]
+
+    def _pairs(self, player: Player, volumes: Tensor) -> tuple[Tensor, Tensor]:
+        fake = torch.cat([self._shown(volumes, axis) for axis in player.source.axes])
+        count = self.config.real_slices or len(fake)
+        return player.source.draw(count, fake.shape[-1], self.random), fake
+
+    def _shown(self, volumes: Tensor, axis: str) -> Tensor:
+        """Slices of each volume along one axis: all, or some at random depths."""
+        stack = slices(volumes, axis)
+        if self.config.slices:
+            depths = torch.rand(stack.shape[:2], generator=self.random, device=self.device)
+            chosen = depths.argsort(dim=1)[:, : self.config.slices]
+            rows = torch.arange(len(stack), device=self.device)[:, None]
+            stack = stack[rows, chosen]
+        return stack.flatten(0, 1)
+
+    def _penalised(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Slices for the penalty; the generated ones from all volumes, axes and depths."""
+        count = self.config.penalty_slices or len(real)
+        chosen = torch.randperm(len(fake), generator=self.random, device=self.device)[:count]
+        return real[:count], fake[chosen]
+
+    def _set_rates(self) -> None:
+        c = self.config
+        done = min(self.step / c.steps, 1.0)
+        factor = c.decay + (1 - c.decay) * (1 + math.cos(math.pi * done)) / 2
+        for group in self.optimiser.param_groups:
+            group["lr"] = c.generator_rate * factor
+        for player in self.players:
+            for group in player.optimiser.param_groups:
+                group["lr"] = c.critic_rate * factor
