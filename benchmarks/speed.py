@@ -20,13 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks import datasets
+from benchmarks.processes import in_turn, peak, reset_peak, resident
 from benchmarks.tables import module_command, write_result
 from metrics.io import read
 
@@ -146,55 +147,31 @@ def load(volume: Path, size: int) -> Labels:
 
 def measure(call: Callable[[Labels], float], labels: Labels) -> Run:
     """Time a call and its peak memory beyond what the process holds before."""
-    _reset_peak_memory()
-    before = _status("VmRSS")
+    reset_peak()
+    before = resident()
     with contextlib.redirect_stdout(io.StringIO()):
         start = perf_counter()
         answer = call(labels)
         seconds = perf_counter() - start
-    return Run(seconds, (_status("VmHWM") - before) / labels.size, float(answer))
-
-
-def _reset_peak_memory() -> None:
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts again from here
-
-
-def _status(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith(field)).split()[1])
+    return Run(seconds, (peak() - before) / labels.size, float(answer))
 
 
 def serve(name: str, side: str, labels: Labels) -> None:
-    """Child process: warm up, then measure once for each line that comes in."""
+    """Child process: warm up and say so, then measure once for each line that comes in."""
     call = getattr(ROWS[name], side)
     with contextlib.redirect_stdout(io.StringIO()):
         call(np.ascontiguousarray(labels[:WARM_UP, :WARM_UP, :WARM_UP]))
+    print("ready", flush=True)
     for _ in sys.stdin:
         print(*measure(call, labels), flush=True)
 
 
 def run_pair(name: str, volume: Path, size: int, repeats: int) -> dict[str, list[Run]]:
     """Ours and the peer in turn, each in its own process."""
-    argv = [sys.executable, "-m", "benchmarks.speed", "--serve", name]
-    runs: dict[str, list[Run]] = {"ours": [], "peer": []}
-    with contextlib.ExitStack() as stack:
-        children: dict[str, Any] = {
-            side: stack.enter_context(
-                subprocess.Popen(
-                    [*argv, side, "--volume", str(volume), "--size", str(size)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                )
-            )
-            for side in runs
-        }
-        for _ in range(repeats):
-            for side, child in children.items():
-                child.stdin.write("\n")
-                child.stdin.flush()
-                runs[side].append(Run(*map(float, child.stdout.readline().split())))
-    return runs
+    command = [sys.executable, "-m", "benchmarks.speed", "--serve", name]
+    options = ["--volume", str(volume), "--size", str(size)]
+    lines = in_turn({side: [*command, side, *options] for side in ("ours", "peer")}, repeats)
+    return {side: [Run(*map(float, line.split())) for line in lines[side][1:]] for side in lines}
 
 
 def row_of(name: str, volume: Path, size: int, repeats: int) -> dict[str, object]:

@@ -163,7 +163,7 @@ def write_slices(
     slices: Iterable[NDArray[Any]],
     path: str | os.PathLike[str],
     *,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     phases: Sequence[Phase],
     spacing: Sequence[float] | float = 1.0,
     unit: str = "voxel",
@@ -176,11 +176,11 @@ def write_slices(
     Parameters
     ----------
     slices : iterable of (Y, X) integer ndarray
-        Labels of the slices in ascending z.
+        Labels of the slices in ascending z; not for TIFF also (Y, X, 3), red, green and blue.
     path : path
         As for `write`.
     shape : (int, int, int)
-        Voxels along z, y, x.
+        Voxels along z, y, x; in colour (Z, Y, X, 3).
     phases : sequence of Phase
         Name, label and value of every phase.
     spacing : (float, float, float) or float
@@ -223,6 +223,7 @@ def write_slices(
         with replacing(location, extend=writer is write_h5) as temporary:
             stored = original_slices(slices, shape, values, dtype)
             writer(temporary, stored, dtype=dtype, header=header, **options)
+            next(stored, None)  # TIFF asks for no slice beyond the last, which may be there
 
 
 @contextmanager

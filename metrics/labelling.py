@@ -69,7 +69,7 @@ def original_values(
 
 def original_slices(
     slices: Iterable[NDArray[Any]],
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     values: Mapping[int, int],
     dtype: np.dtype[Any],
 ) -> Slices:

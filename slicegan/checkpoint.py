@@ -87,8 +87,9 @@ def save_model(model: Model, path: str | os.PathLike[str], *, half: bool = False
     Examples
     --------
     >>> import tempfile
-    >>> config = GeneratorConfig(latent_channels=2, filters=(4,), layers=((4, 2, 2), (4, 2, 3)))
-    >>> model = Model(Generator(config), Material("phases", (("a", 0, 0), ("b", 1, 255))), {})
+    >>> layers = '{"channels": 1, "output": "tanh", "filters": [4], "layers": [[4,2,2], [4,2,3]]}'
+    >>> config = from_json(layers, GeneratorConfig)
+    >>> model = Model(Generator(config), Material("grey"), {})
     >>> with tempfile.TemporaryDirectory() as run:
     ...     save_model(model, f"{run}/generator.safetensors")
     ...     load_model(run).generator.config == config
@@ -207,13 +208,16 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, Any]:
 def _locate(source: str | os.PathLike[str]) -> Traversable:
     """File of a model."""
     path = Path(source)
-    for file in (path, path / WEIGHTS, PRETRAINED.joinpath(f"{path.name}{SUFFIX}")):
+    for file in (path, path / WEIGHTS):
         if file.is_file():
             return file
+    names = pretrained()
+    if str(source) in names:
+        return PRETRAINED.joinpath(f"{source}{SUFFIX}")
     if path.is_dir():
         raise InputError(f"{path}: no {WEIGHTS} in this folder: train first, or give another")
-    names = ", ".join(["a .safetensors file", *pretrained()])
-    raise InputError(f"no model {source}: give a run folder or one of: {names}")
+    shipped = f", or one of {', '.join(names)}" if names else ""
+    raise InputError(f"no model {source}: give a run folder, a {SUFFIX} file{shipped}")
 
 
 def _check_finite(weights: Mapping[str, Tensor]) -> None:

@@ -29,7 +29,7 @@ T = TypeVar("T")
 Kind = Literal["phases", "grey", "colour"]
 Share = Annotated[float, Field(ge=0, le=1)]
 # Unknown keys and wrong types are errors, not guesses; JSON has lists where we have tuples.
-STRICT = ConfigDict(extra="forbid", strict=True)
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Layer(NamedTuple):
@@ -153,7 +153,7 @@ class TrainingConfig:
     validation_volumes : int
         Volumes of an evaluation.
     precision : {"float32", "tf32", "bf16"}
-        Of convolutions; `bf16` concerns the networks outside the penalties.
+        Of convolutions on a GPU: `tf32` for all, `bf16` for the generator and TF32 for critics.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT

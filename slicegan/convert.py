@@ -22,9 +22,11 @@ from torch import Tensor
 
 from metrics.io import _one_line as one_line
 from metrics.provenance import versions
-from metrics.volume import InputError, Phase, check_spacing
+from metrics.volume import InputError, Phase
 from slicegan.checkpoint import Model, assemble
 from slicegan.config import GeneratorConfig, Kind, Layer, Material, from_json, to_json
+from slicegan.data import _scale
+from slicegan.images import check_kind
 from slicegan.networks import RESIZE_KERNEL, admissible
 
 LISTS = ("dk", "ds", "df", "dp", "gk", "gs", "gf", "gp")
@@ -52,8 +54,8 @@ def convert(
     *,
     kind: Kind = "phases",
     phases: Mapping[str, int] | None = None,
-    spacing: Sequence[float] | float = 1.0,
-    unit: str = "voxel",
+    spacing: Sequence[float] | float | None = None,
+    unit: str | None = None,
     latent_size: int = 4,
 ) -> Model:
     """Model from a generator that the original SliceGAN trained.
@@ -71,13 +73,13 @@ def convert(
         ``X_params.data``.
     kind : {"phases", "grey", "colour"}
         What the training image was.
-    phases : mapping of str to int
+    phases : mapping of str to int, optional
         Name and value in the image of each phase; the original's channels are in the order of
         values. By default the values that the original writes, int(255 k / (n - 1)), name them.
-    spacing : float or (float, float, float)
+    spacing : (float, float, float) or float, optional
         Edge lengths of a voxel along z, y, x, in `unit`.
-    unit : str
-        Length unit.
+    unit : str, optional
+        Length unit; both or neither are given.
     latent_size : int
         Sites of the latent noise along each axis in training; only matters for resize nets.
 
@@ -87,6 +89,7 @@ def convert(
         If a file is damaged, holds something else or anything that would run code, or if
         files and arguments do not fit each other.
     """
+    check_kind(kind)
     original = _read_params(params)
     stored = _read_weights(weights)
     resize = "rcconv.weight" in stored
@@ -182,9 +185,11 @@ def _material(
     channels: int,
     kind: Kind,
     phases: Mapping[str, int] | None,
-    spacing: Sequence[float] | float,
-    unit: str,
+    spacing: Sequence[float] | float | None,
+    unit: str | None,
 ) -> Material:
+    if phases is not None and kind != "phases":
+        raise InputError(f"phases= does not apply to {kind} images: leave it out")
     if kind == "phases" and phases is None:
         values = [255 * channel // (channels - 1) for channel in range(channels)]
         phases = {str(value): value for value in values}
@@ -192,7 +197,7 @@ def _material(
     if len({value for _, value in ordered}) < len(ordered):
         raise InputError(f"phases={phases}: two phases have one value: give each its own")
     named = tuple(Phase(name, label, value) for label, (name, value) in enumerate(ordered))
-    material = Material(kind, named, check_spacing(spacing), unit)
+    material = Material(kind, named, *_scale(spacing, unit))
     if material.channels != channels:
         raise InputError(
             f"the generator has {channels} channels, but kind={kind!r} with {len(named)} phases "

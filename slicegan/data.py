@@ -254,6 +254,6 @@ def _sha256(path: str) -> str:
     location, _ = _split(path)
     files = sorted(location.iterdir()) if location.is_dir() else [location]
     digest = hashlib.sha256()
-    for file in files:
+    for file in filter(Path.is_file, files):
         digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -5,29 +5,26 @@ from __future__ import annotations
 import copy
 import operator
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from metrics.diffusivity import check_device
 from metrics.io import write_slices
 from metrics.volume import AXES, InputError, Phase, Volume, periodic_axes
 from slicegan.checkpoint import Model, load_model
-from slicegan.config import Kind
-from slicegan.latent import latent_noise
-from slicegan.networks import Generator, admissible
+from slicegan.config import Material
+from slicegan.field import Field, slabs, tile_side
+from slicegan.latent import check_key
+from slicegan.networks import admissible
 
-Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]  # from, to along z, y, x
-
-# What the activations of one tile may take. Larger tiles are no faster, on a CPU even slower.
-TILE_BYTES = 2**27
-GREY = tuple(Phase(str(level), level, level) for level in range(256))
+# Intensities are written as if each were a phase.
+LEVELS = tuple(Phase(str(level), level, level) for level in range(256))
 
 
 def generate(
@@ -83,15 +80,10 @@ def generate(
     if count < 1:
         raise InputError(f"count must be at least 1, got {count}")
     model = model if isinstance(model, Model) else load_model(model)
+    field = _field(model, size, seed, origin, periodic, device)
     volumes = [
-        _whole(_field(model, size, seed, index, origin, periodic, device), progress)
-        for index in range(count)
+        _whole(replace(field, index=index), model.material, progress) for index in range(count)
     ]
-    if model.material.kind == "phases":
-        material = model.material
-        volumes = [
-            Volume(labels, material.spacing, material.unit, material.phases) for labels in volumes
-        ]
     return volumes if count > 1 else volumes[0]
 
 
@@ -128,76 +120,83 @@ def stream(
     """
     model = model if isinstance(model, Model) else load_model(model)
     material = model.material
-    if material.kind == "colour":
-        raise InputError("a volume in colour cannot be streamed: generate it as a whole")
-    field = _field(model, size, seed, index, origin, periodic, device)
+    if material.kind == "colour" and Path(path).suffix.lower() in (".tif", ".tiff"):
+        raise InputError(f"{path}: colour is not written to TIFF: use .npy, or a folder of slices")
+    field = replace(_field(model, size, seed, origin, periodic, device), index=index)
     write_slices(
-        (image for slab in _slabs(field, progress) for image in slab),
+        (image for slab in slabs(field, progress=progress) for image in slab),
         path,
-        shape=field.shape,
-        phases=material.phases or GREY,
+        shape=(*field.shape, *field.samples),
+        phases=material.phases or LEVELS,
         spacing=material.spacing,
         unit=material.unit,
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Field:
-    """What decides every voxel: network and noise; and the window of it that is asked for.
-
-    Voxel v of the unbounded volume is in the output of any latent window from site
-    floor(v / stride) on, if that is long enough.
-    """
-
-    generator: Generator
-    kind: Kind
-    seed: int
-    index: int
-    window: Box
-    periods: tuple[int | None, int | None, int | None]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Voxels of the window along z, y, x."""
-        z, y, x = (stop - start for start, stop in self.window)
-        return z, y, x
-
-    def sites(self, box: Box) -> Box:
-        """Latent sites that the voxels of a box depend on."""
-        stride = self.generator.stride
-        first = [start // stride for start, _ in box]
-        z, y, x = (
-            (site, site + self.generator.latent(stop - site * stride))
-            for site, (_, stop) in zip(first, box, strict=True)
+def _field(
+    model: Model,
+    size: int | Sequence[int],
+    seed: int,
+    origin: Sequence[int],
+    periodic: bool | str,
+    device: str | None,
+) -> Field:
+    """Field and window of a request, if it can be met."""
+    check_device(device)
+    check_key(seed)
+    generator = model.generator
+    sizes = _three(size, "size")
+    if min(sizes) < 1:
+        raise InputError(f"size must be positive, got {size}")
+    starts = _three(origin, "origin")
+    wraps = periodic_axes(periodic)
+    uniform = generator.in_step and all(map(admissible, generator.config.layers))
+    if not uniform and (any(starts) or any(wraps)):
+        raise InputError(
+            "this converted generator makes only whole volumes, whose parts do not fit together: "
+            "leave out origin and periodic"
         )
-        return z, y, x
+    z, y, x = ((start, start + n) for start, n in zip(starts, sizes, strict=True))
+    pz, py, px = (
+        _period(axis, n, generator.stride) if wrap else None
+        for axis, n, wrap in zip(AXES, sizes, wraps, strict=True)
+    )
+    # A copy, as the caller's may be on another device or in training. With channels last,
+    # convolutions on a CPU take half the time, and argmax a seventh.
+    network: Any = copy.deepcopy(generator).eval()
+    network.to(device, memory_format=torch.channels_last_3d)
+    tile = tile_side(generator) if uniform else None
+    return Field(network, model.material.kind, seed, 0, (z, y, x), (pz, py, px), tile)
 
-    def noise(self, sites: Box) -> NDArray[np.float32]:
-        """Noise at these sites."""
-        z, y, x = (start for start, _ in sites)
-        depth, height, width = (stop - start for start, stop in sites)
-        return latent_noise(
-            self.generator.config.latent_channels,
-            (z, y, x),
-            (depth, height, width),
-            seed=self.seed,
-            index=self.index,
-            periods=self.periods,
-        )
 
-    def voxels(self, noise: NDArray[np.float32], box: Box) -> NDArray[np.uint8]:
-        """Labels or intensities of a box, from the noise at its sites."""
-        inner = _within(
-            box, [start // self.generator.stride * self.generator.stride for start, _ in box]
+def _whole(field: Field, material: Material, progress: bool) -> Volume | NDArray[np.uint8]:
+    """All slabs as one volume."""
+    voxels = np.empty((*field.shape, *field.samples), np.uint8)
+    filled = 0
+    for slab in slabs(field, progress=progress):
+        voxels[filled : filled + len(slab)] = slab
+        filled += len(slab)
+    if material.kind != "phases":
+        return voxels
+    return Volume(voxels, material.spacing, material.unit, material.phases)
+
+
+def _period(axis: str, size: int, stride: int) -> int:
+    """Latent sites after which the volume repeats itself, if its size allows that."""
+    sites, rest = divmod(size, stride)
+    if rest:
+        near = f"{sites * stride} or " if sites else ""
+        raise InputError(
+            f"size {size} along periodic axis {axis} must be a multiple of {stride}: "
+            f"use {near}{(sites + 1) * stride}"
         )
-        device = next(self.generator.parameters()).device
-        # The fastest algorithms of cuDNN differ from run to run, and TF32 from tile to tile.
-        exact = torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False)
-        with torch.inference_mode(), exact:
-            latent = torch.from_numpy(noise)[None].to(device)
-            if self.kind == "phases":
-                values = self.generator.logits(latent)[0][:, *inner].argmax(0)
-            else:
-                values = (255 * self.generator(latent)[0][:, *inner]).round().movedim(0, -1)
-            voxels: NDArray[np.uint8] = values.to(torch.uint8).cpu().numpy()
-        return voxels[..., 0] if self.kind == "grey" else voxels
+    return sites
+
+
+def _three(numbers: int | Sequence[int], name: str) -> tuple[int, int, int]:
+    """Three whole numbers from three or one."""
+    try:
+        z, y, x = (operator.index(n) for n in np.broadcast_to(np.asarray(numbers), 3))
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must be one or three whole numbers, got {numbers}") from None
+    return z, y, x

@@ -18,7 +18,7 @@ from slicegan.config import Kind
 TIFF = (".tif", ".tiff")
 PILLOW = (".png", ".jpg", ".jpeg", ".bmp")
 # Modes whose arrays hold brightness, colour or alpha as they are.
-PLAIN_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "F", "RGB", "RGBA")
+PLAIN_MODES = ("L", "LA", "I", "I;16", "I;16B", "F", "RGB", "RGBA")
 REMEDY = "it is damaged or not what its name says, export it again"
 
 

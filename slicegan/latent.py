@@ -55,9 +55,7 @@ def latent_noise(
     >>> bool((latent_noise(2, (1, 0, 0), (2, 1, 1), seed=7) == whole[:, 4:]).all())
     True
     """
-    for name, number in (("seed", seed), ("index", index)):
-        if not 0 <= number < WORD:
-            raise InputError(f"{name} must be 0 to 2**64 - 1, got {number}")
+    check_key(seed, index)
     z, y, x = (
         [(site if period is None else site % period) % WORD for site in range(first, first + n)]
         for first, n, period in zip(start, shape, periods, strict=True)
@@ -73,3 +71,10 @@ def latent_noise(
         bits.state = state
         draw.standard_normal(dtype=np.float32, out=noise[k, j, i])
     return np.moveaxis(noise, -1, 0)
+
+
+def check_key(seed: int, index: int = 0) -> None:
+    """Raise `InputError` unless both are whole numbers from 0 to 2**64 - 1."""
+    for name, number in (("seed", seed), ("index", index)):
+        if not isinstance(number, int | np.integer) or not 0 <= number < WORD:
+            raise InputError(f"{name} must be a whole number, 0 to 2**64 - 1, got {number}")

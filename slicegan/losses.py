@@ -43,13 +43,13 @@ def penalty(
     """
     if kind == "wgan-gp":
         share = torch.rand(len(real), 1, 1, 1, generator=random, device=real.device)
-        slope = _slope(critic, share * real + (1 - share) * fake)
-        return ((slope.sqrt() - 1) ** 2).mean()
-    return (_slope(critic, real) + _slope(critic, fake)).mean() / 2
+        return (_slopes(critic, share * real + (1 - share) * fake) - 1).square().mean()
+    return (_slopes(critic, real).square() + _slopes(critic, fake).square()).mean() / 2
 
 
-def _slope(critic: Critic, slices: Tensor) -> Tensor:
-    """Squared norm of the critic's gradient at each slice."""
+def _slopes(critic: Critic, slices: Tensor) -> Tensor:
+    """Norm of the critic's gradient at each slice."""
     slices = slices.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(slices).sum(), slices, create_graph=True)
-    return gradient.square().sum(dim=(1, 2, 3))
+    # Unlike the root of a sum, a norm has a gradient (zero) where the critic is flat.
+    return torch.linalg.vector_norm(gradient, dim=(1, 2, 3))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise, product
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -191,18 +191,14 @@ def admissible(layer: Sequence[int]) -> bool:
 
 
 def nearest_admissible(layer: Layer) -> Layer:
-    """Admissible layer of the same stride, if there is one, with the least sum of changes.
+    """Admissible layer of the same stride, with the least sum of changes.
 
     Examples
     --------
     >>> nearest_admissible(Layer(4, 2, 1))
     Layer(kernel=4, stride=2, padding=2)
     """
-    reach = range(1, max(layer) + 4)
-    candidates = (Layer(*numbers) for numbers in product(reach, repeat=3) if admissible(numbers))
-
-    def change(candidate: Layer) -> tuple[int, int]:
-        changes = [abs(new - old) for new, old in zip(candidate, layer, strict=True)]
-        return changes[1], sum(changes)
-
-    return min(candidates, key=change)
+    kernel, stride, padding = layer
+    multiple = max(2, kernel // stride) * stride
+    candidates = [Layer(k, stride, max(padding, k - stride)) for k in (multiple, multiple + stride)]
+    return min(candidates, key=lambda new: abs(new.kernel - kernel) + new.padding - padding)

@@ -19,7 +19,7 @@ from slicegan.networks import Critic, Generator
 TRAIN = 3
 PENALTY = 8
 # Timing stops at a batch that takes so long: it keeps any device busy.
-TIMING_SECONDS = 0.1
+TIMING_SECONDS = 0.2
 FLOAT_BYTES = 4
 
 
@@ -79,19 +79,10 @@ def plan(data: TrainingData, config: Config, *, device: torch.device) -> list[st
     measured on the device in about a second (longer on a slow CPU), in float32; optimisers and
     evaluation are not counted. The memory is `memory`.
 
-    Parameters
-    ----------
-    data : TrainingData
-        What is learnt from.
-    config : Config
-        Networks and training.
-    device : torch.device
-        Where training will run.
-
     Raises
     ------
     InputError
-        If this cannot work.
+        If this cannot work (`check`).
     """
     check(data, config)
     generator, critic = Generator(config.generator).to(device), Critic(config.critic).to(device)
@@ -104,15 +95,14 @@ def plan(data: TrainingData, config: Config, *, device: torch.device) -> list[st
         * seconds_per_pass(critic, blank(config).to(device), _shown(data.sources[0], config)[0])
     )
     critics = "; ".join("+".join(source.axes) for source in data.sources)
-    lines = [line for source in data.sources for line in _source_lines(data, source, config)]
     return [
-        *lines,
+        *(line for source in data.sources for line in _source_lines(data, source, config)),
         f"critics: {len(data.sources)}, of slices normal to {critics}",
         f"weights: generator {_weights(generator):,}, each critic {_weights(critic):,}",
         f"steps: {training.steps:,} of the generator, "
         f"{training.steps * training.critic_steps:,} of each critic",
         f"expected on {device}: about {_duration(seconds)}, "
-        f"{memory(data.sources, config) / 2**30:.2g} GiB of memory",
+        f"{_short(memory(data.sources, config) / 2**30)} GiB of memory",
     ]
 
 
@@ -184,9 +174,8 @@ def kept_bytes(network: nn.Module, example: Tensor) -> int:
         kept[storage._cdata] = storage.nbytes()
         return tensor
 
-    # Holding the result keeps what was noted alive, so that no storage is counted under two names.
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        result = network(example)
+        result = network(example)  # holds what was noted: no two storages have one address
     for own in (*network.parameters(), *network.buffers()):
         kept.pop(own.untyped_storage()._cdata, None)
     del result
@@ -212,15 +201,14 @@ def seconds_per_pass(network: nn.Module, example: Tensor, most: int) -> float:
     """
     count, first = 1, next(network.parameters())
     while True:
-        elapsed = []
+        batch = example.repeat_interleave(count, dim=0)
         for _ in range(2):  # the first one also loads and chooses kernels
-            batch = example.repeat_interleave(count, dim=0)
             start = time.perf_counter()
             (gradient,) = torch.autograd.grad(network(batch).sum(), [first])
             gradient.sum().item()  # waits for the device
-            elapsed.append(time.perf_counter() - start)
-        if min(elapsed) > TIMING_SECONDS or count == most:
-            return min(elapsed) / count / TRAIN
+            elapsed = time.perf_counter() - start
+        if elapsed > TIMING_SECONDS or count == most:
+            return elapsed / count / TRAIN
         count = min(4 * count, most)
 
 
@@ -296,9 +284,12 @@ def _weights(network: nn.Module) -> int:
 
 
 def _duration(seconds: float) -> str:
-    """Two digits of the largest unit that fits."""
-    units = {"days": 86400, "h": 3600, "min": 60}
-    for unit, length in units.items():
+    """Length of time in the largest unit of which there are two."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
-            return f"{seconds / length:.2g} {unit}"
-    return f"{seconds:.2g} s"
+            return f"{_short(seconds / length)} {unit}"
+    return f"{_short(seconds)} s"
+
+
+def _short(number: float) -> str:
+    return f"{number:.0f}" if number >= 10 else f"{number:.2g}"

@@ -1,0 +1,161 @@
+"""The unbounded volume of a seed, and the tiles in which windows of it are evaluated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from slicegan.config import Kind
+from slicegan.latent import latent_noise
+from slicegan.networks import Generator
+
+Span = tuple[int, int]  # from, to
+Box = tuple[Span, Span, Span]  # along z, y, x
+
+# What the activations of one tile may take: 128 voxels a side for the paper's network.
+TILE_BYTES = 2**28
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """What decides every voxel: network and noise; and the window of it that is asked for.
+
+    Voxel v of the unbounded volume is in the output of the latent window that starts at site
+    ``v // stride``, if that is long enough.
+    """
+
+    generator: Generator
+    kind: Kind
+    seed: int
+    index: int
+    window: Box
+    periods: tuple[int | None, int | None, int | None]
+    tile: int | None  # voxels a side, a multiple of the stride; None makes the window one tile
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels of the window along z, y, x."""
+        return lengths(self.window)
+
+    @property
+    def samples(self) -> tuple[int, ...]:
+        """Further dimension of voxels in colour."""
+        return (3,) if self.kind == "colour" else ()
+
+    def tiles(self) -> tuple[list[Span], list[Span], list[Span]]:
+        """Where tiles begin and end along z, y, x: inside the window they begin at a site."""
+        z, y, x = (_cut(span, self.tile, self.generator.stride) for span in self.window)
+        return z, y, x
+
+    def sites(self, box: Box) -> Box:
+        """Latent sites that the voxels of a box depend on."""
+        stride, latent = self.generator.stride, self.generator.latent
+        z, y, x = (
+            (start // stride, start // stride + latent(stop - start // stride * stride))
+            for start, stop in box
+        )
+        return z, y, x
+
+    def noise(self, sites: Box) -> NDArray[np.float32]:
+        """Noise at these sites: (latent channels, z, y, x)."""
+        z, y, x = (start for start, _ in sites)
+        return latent_noise(
+            self.generator.config.latent_channels,
+            (z, y, x),
+            lengths(sites),
+            seed=self.seed,
+            index=self.index,
+            periods=self.periods,
+        )
+
+    def voxels(self, noise: NDArray[np.float32], box: Box) -> NDArray[np.uint8]:
+        """Labels or intensities of a box, from the noise at its sites."""
+        stride = self.generator.stride
+        inner = _within(box, [start // stride * stride for start, _ in box])
+        weight = next(self.generator.parameters())
+        # The fastest algorithms of cuDNN may differ from run to run, and TF32 from tile to tile.
+        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+        with torch.inference_mode(), exact:
+            latent = torch.from_numpy(noise)[None].to(weight)  # its device and type
+            if self.kind == "phases":
+                values = self.generator.logits(latent)[0][:, *inner].argmax(0)
+            else:
+                values = (255 * self.generator(latent)[0][:, *inner]).round()
+                values = values[0] if self.kind == "grey" else values.movedim(0, -1)
+            voxels: NDArray[np.uint8] = values.to(torch.uint8).cpu().numpy()
+        return voxels
+
+
+def slabs(field: Field, *, progress: bool = False) -> Iterator[NDArray[np.uint8]]:
+    """Yield the window in slabs one tile high, from z = 0 up."""
+    tiles_z, tiles_y, tiles_x = field.tiles()
+    _, y, x = field.window
+    total = math.prod(field.shape)
+    with tqdm(total=total, unit="voxel", unit_scale=True, disable=not progress) as bar:
+        for z in tiles_z:
+            whole = (z, y, x)
+            sites = field.sites(whole)
+            noise = field.noise(sites)
+            slab = np.empty((*lengths(whole), *field.samples), np.uint8)
+            for box in product([z], tiles_y, tiles_x):
+                window = _within(field.sites(box), [start for start, _ in sites])
+                target = _within(box, [start for start, _ in whole])
+                slab[target] = field.voxels(noise[:, *window], box)
+                bar.update(math.prod(lengths(box)))
+            yield slab
+
+
+def tile_side(generator: Generator) -> int:
+    """Largest side of a tile, in steps of the stride, whose activations fit into `TILE_BYTES`."""
+    side = generator.stride
+    while activation_bytes(generator, side + generator.stride) <= TILE_BYTES:
+        side += generator.stride
+    return side
+
+
+def activation_bytes(generator: Generator, side: int) -> int:
+    """Most that the activations of a tile take at once: ``4 max_i(a_i + 2 a_(i+1))`` bytes.
+
+    a_i counts the numbers in the output of layer i, of which there are two: before and after
+    normalisation, or, of an interpolation, with and without its rim.
+    """
+    config = generator.config
+    resize = config.kind == "resize"
+    widths = [config.latent_channels, *config.filters]
+    widths.append(config.filters[-1] if resize else config.channels)
+    sides = [generator.latent(side)]
+    for kernel, stride, padding in config.layers:
+        sides.append(stride * (sides[-1] - 1) + kernel - 2 * padding)
+    if resize:
+        sides.append(2 * sides[-1])
+    numbers = [width * n**3 for width, n in zip(widths, sides, strict=True)]
+    return 4 * max(before + 2 * after for before, after in pairwise(numbers))
+
+
+def _cut(span: Span, tile: int | None, stride: int) -> list[Span]:
+    """Parts of a span, each at most a tile long; all but the first begin at a site."""
+    start, stop = span
+    if tile is None:
+        return [span]
+    first = start // stride * stride
+    return list(pairwise([start, *range(first + tile, stop, tile), stop]))
+
+
+def _within(box: Box, corner: Sequence[int]) -> tuple[slice, ...]:
+    """Slices of a box in an array that begins at a corner."""
+    return tuple(
+        slice(start - first, stop - first) for (start, stop), first in zip(box, corner, strict=True)
+    )
+
+
+def lengths(box: Box) -> tuple[int, int, int]:
+    """Extent of a box along z, y, x."""
+    z, y, x = (stop - start for start, stop in box)
+    return z, y, x

@@ -1,0 +1,123 @@
+"""Tiles of the unbounded volume: they agree with the network evaluated at once, and fit memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_models import INNER, random_generator, small_model
+
+from metrics.volume import Volume
+from slicegan import field
+from slicegan.checkpoint import Model
+from slicegan.config import GeneratorConfig, Layer
+from slicegan.field import activation_bytes, tile_side
+from slicegan.generation import generate
+from slicegan.latent import latent_noise
+from slicegan.networks import Generator
+
+KINDS = ("transpose", "resize")
+MODELS = {kind: small_model(kind) for kind in KINDS}  # type: ignore[arg-type]
+FIRST, SITES = -4, 14  # latent sites of the reference volume, along each axis
+
+
+def at_once(generator: Generator, noise: np.ndarray) -> np.ndarray:
+    """Labels of the network called directly, in its usual memory layout."""
+    with torch.no_grad():
+        values = generator(torch.from_numpy(np.ascontiguousarray(noise))[None].double())
+    return values[0].argmax(0).numpy().astype(np.uint8)
+
+
+WHOLE = {
+    kind: at_once(model.generator, latent_noise(4, (FIRST,) * 3, (SITES,) * 3, seed=5))
+    for kind, model in MODELS.items()
+}
+
+
+def set_tile(patch: pytest.MonkeyPatch, model: Model, side: int) -> None:
+    """Make tiles of that many voxels a side."""
+    patch.setattr(field, "TILE_BYTES", activation_bytes(model.generator, side))
+    assert tile_side(model.generator) == side
+
+
+@settings(max_examples=20)
+@given(
+    kind=st.sampled_from(KINDS),
+    corner=st.tuples(*[st.integers(0, 40)] * 3),
+    shape=st.tuples(*[st.integers(1, 48)] * 3),
+    side=st.sampled_from([4, 8, 12, 20, 64]),
+)
+def test_any_window_in_any_tiles_is_part_of_the_whole(
+    kind: str, corner: tuple[int, int, int], shape: tuple[int, int, int], side: int
+) -> None:
+    model, whole = MODELS[kind], WHOLE[kind]
+    # 1 000 tiles of 4 voxels would take seconds.
+    shape = tuple(min(n, 3 * side, 48 - a) for n, a in zip(shape, corner, strict=True))  # type: ignore[assignment]
+    origin = tuple(model.generator.stride * FIRST + a for a in corner)
+    with pytest.MonkeyPatch.context() as patch:
+        set_tile(patch, model, side)
+        volume = generate(model, shape, seed=5, origin=origin)
+    cut = tuple(slice(a, a + n) for a, n in zip(corner, shape, strict=True))
+    np.testing.assert_array_equal(volume.labels, whole[cut])
+
+
+def test_a_generator_that_is_not_dense_has_no_such_windows() -> None:
+    # Negative control: with padding 1 the rim of each layer misses a neighbour.
+    config = GeneratorConfig(
+        latent_channels=4, filters=(8,), layers=(Layer(4, 2, 1),) * 2, channels=3, dense=False
+    )
+    generator = random_generator(config)
+    noise = latent_noise(4, (0, 0, 0), (8, 8, 8), seed=5)
+    part, whole = at_once(generator, noise[:, 2:]), at_once(generator, noise)
+    assert part.shape[0] == 24
+    assert (part != whole[8:]).any()
+
+
+def test_tiles_of_float32_differ_in_ties_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small_model()
+    model.generator.float()
+    seen = []
+    for side in (8, 20, 64):
+        set_tile(monkeypatch, model, side)
+        seen.append(generate(model, 60, seed=2).labels)
+    latent = model.generator.latent(60)
+    noise = latent_noise(4, (0, 0, 0), (latent,) * 3, seed=2)
+    with torch.no_grad():
+        values = model.generator.double()(torch.from_numpy(noise.copy())[None].double())[0].numpy()
+    best, second = -np.sort(-values, axis=0)[:2, :60, :60, :60]
+    tie = best - second < 1e-5  # in probability; float32 has 24 bits
+    for labels in seen[1:]:
+        assert not ((labels != seen[0]) & ~tie).any()
+    assert tie.mean() < 1e-3  # else the line above says nothing
+
+
+@pytest.mark.parametrize(
+    ("config", "side"),
+    [
+        (GeneratorConfig(), 128),
+        (GeneratorConfig(filters=(64, 48, 32, 24)), 192),
+        (GeneratorConfig(kind="resize", layers=(INNER,) * 4), 64),
+    ],
+)
+def test_tiles_fit_the_memory(config: GeneratorConfig, side: int) -> None:
+    with torch.device("meta"):
+        generator = Generator(config)
+    assert tile_side(generator) == side
+    assert activation_bytes(generator, side) <= field.TILE_BYTES
+    assert activation_bytes(generator, side + generator.stride) > field.TILE_BYTES
+
+
+def test_a_layer_needs_its_input_and_twice_its_output() -> None:
+    # 4 sites of 4 numbers, 6 of 8, 8 of 3: the first layer holds the most, by hand.
+    assert activation_bytes(small_model().generator, 8) == 4 * (6**3 * 8 + 2 * 8**3 * 3)
+    # 4 sites of 4, 6 of 8, 12 interpolated of 8, with and without rim.
+    assert activation_bytes(small_model("resize").generator, 8) == 4 * (6**3 * 8 + 2 * 12**3 * 8)
+
+
+def test_even_the_smallest_tile_may_exceed_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(field, "TILE_BYTES", 1)
+    model = small_model()
+    assert tile_side(model.generator) == model.generator.stride
+    assert isinstance(generate(model, 6), Volume)

@@ -1,0 +1,100 @@
+"""Losses and penalties against values that can be written down."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from slicegan.config import CriticConfig
+from slicegan.losses import critic_loss, generator_loss, penalty
+from slicegan.networks import Critic
+
+
+class Linear(Critic):
+    """D(x) = sum(w x): its gradient is w everywhere."""
+
+    def __init__(self, weights: torch.Tensor) -> None:
+        super().__init__(CriticConfig(filters=(4, 4, 4, 4)))
+        self.weights = torch.nn.Parameter(weights)
+
+    def forward(self, slices: torch.Tensor) -> torch.Tensor:
+        return (slices * self.weights).sum(dim=(1, 2, 3))
+
+
+class Square(Linear):
+    """D(x) = sum(x^2) / 2: its gradient is x itself."""
+
+    def forward(self, slices: torch.Tensor) -> torch.Tensor:
+        return slices.square().sum(dim=(1, 2, 3)) / 2
+
+
+REAL, FAKE = torch.tensor([1.0, 3.0]), torch.tensor([0.5, -1.5])
+
+
+def test_wasserstein_losses_are_differences_of_means():
+    assert critic_loss("wgan-gp", REAL, FAKE) == -0.5 - 2.0
+    assert generator_loss("wgan-gp", REAL, FAKE) == 0.5
+
+
+def test_relativistic_losses_compare_pair_by_pair():
+    pairs = [(1.0, 0.5), (3.0, -1.5)]
+    critic = sum(math.log1p(math.exp(fake - real)) for real, fake in pairs) / 2
+    generator = sum(math.log1p(math.exp(real - fake)) for real, fake in pairs) / 2
+    # float32 rounding
+    assert critic_loss("relativistic", REAL, FAKE) == pytest.approx(critic, rel=1e-6)
+    assert generator_loss("relativistic", REAL, FAKE) == pytest.approx(generator, rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["wgan-gp", "relativistic"])
+def test_critic_and_generator_pull_in_opposite_directions(kind):
+    real, fake = REAL.clone().requires_grad_(), FAKE.clone().requires_grad_()
+    critic_loss(kind, real, fake).backward()
+    assert (fake.grad > 0).all() and (real.grad < 0).all()
+    fake.grad = None
+    generator_loss(kind, real.detach(), fake).backward()
+    assert (fake.grad < 0).all()
+
+
+def test_penalty_of_a_linear_critic_is_that_of_its_weights():
+    random = torch.Generator().manual_seed(0)
+    weights = torch.randn(2, 8, 8, generator=random)
+    norm = float(weights.norm())
+    real, fake = torch.rand(2, 5, 2, 8, 8, generator=random)
+    expected = {"wgan-gp": (norm - 1) ** 2, "relativistic": norm**2}
+    for kind, value in expected.items():
+        # float32 sums of 128 terms
+        found = penalty(kind, Linear(weights), real, fake, random).item()
+        assert found == pytest.approx(value, rel=1e-5)
+
+
+def test_where_the_penalty_is_taken():
+    random = torch.Generator().manual_seed(0)
+    critic = Square(torch.zeros(1))
+    real, fake = torch.ones(4000, 1, 1, 1), -torch.ones(4000, 1, 1, 1)
+    # At x in [-1, 1], uniform: E[(|x| - 1)^2] = 1/3, of 4000 draws with deviation .3 each.
+    between = penalty("wgan-gp", critic, real, fake, random).item()
+    assert between == pytest.approx(1 / 3, abs=5 * 0.3 / 4000**0.5)
+    # At real and generated slices themselves: |x|^2 = 1 and 9.
+    assert penalty("relativistic", critic, real, 3 * fake, random) == 5.0
+
+
+def test_penalty_trains_the_critic_and_not_the_slices():
+    random = torch.Generator().manual_seed(0)
+    critic = Linear(torch.full((2, 4, 4), 0.5))
+    real, fake = torch.rand(2, 3, 2, 4, 4, generator=random)
+    for kind in ("wgan-gp", "relativistic"):
+        critic.zero_grad()
+        penalty(kind, critic, real, fake.requires_grad_(), random).backward()
+        assert critic.weights.grad.abs().sum() > 0
+        assert fake.grad is None
+
+
+@pytest.mark.parametrize("kind", ["wgan-gp", "relativistic"])
+def test_a_flat_critic_gets_no_nan(kind):
+    random = torch.Generator().manual_seed(0)
+    critic = Linear(torch.zeros(2, 4, 4))
+    real, fake = torch.rand(2, 3, 2, 4, 4, generator=random)
+    penalty(kind, critic, real, fake, random).backward()
+    assert critic.weights.grad.isfinite().all()

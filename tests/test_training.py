@@ -1,0 +1,205 @@
+"""The training algorithm: who learns from what, and that it goes on as if never stopped."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from slicegan import training
+from slicegan.config import Config, CriticConfig, GeneratorConfig, TrainingConfig
+from slicegan.sources import Source
+from slicegan.training import Trainer
+
+CPU = torch.device("cpu")
+CONFIG = Config(
+    GeneratorConfig(latent_channels=2, filters=(4, 4, 4, 4), channels=2),
+    CriticConfig(filters=(2, 2, 2), channels=2),
+    TrainingConfig(
+        steps=4,
+        critic_steps=2,
+        critic_volumes=2,
+        generator_volumes=1,
+        slices=3,
+        real_slices=6,
+        latent_size=3,
+    ),
+)
+
+
+def image(seed: int) -> torch.Tensor:
+    random = torch.Generator().manual_seed(seed)
+    return torch.randint(2, (1, 40, 36), generator=random, dtype=torch.uint8)
+
+
+def three_images(last: int = 2) -> list[Source]:
+    seeds = (0, 1, last)
+    return [
+        Source((axis,), (image(seed),), 2) for axis, seed in zip("zyx", (0, 1, last), strict=True)
+    ]
+
+
+def isotropic() -> list[Source]:
+    return [Source(("z", "y", "x"), (image(0),), 2, turns=True)]
+
+
+def trainer(sources, seed=0, **settings) -> Trainer:
+    config = replace(CONFIG, training=replace(CONFIG.training, **settings))
+    return Trainer(sources, config, seed=seed, device=CPU)
+
+
+def weights(network) -> torch.Tensor:
+    return torch.cat([weight.detach().flatten() for weight in network.parameters()])
+
+
+def test_three_images_have_three_critics_and_each_learns_from_its_own_axis_alone():
+    one, other = trainer(three_images(last=2)), trainer(three_images(last=3))
+    volumes = torch.rand(2, 2, 32, 32, 32, generator=torch.Generator().manual_seed(0))
+    before = [weights(player.critic) for player in one.players]
+    for player in one.players:
+        player.steps = 0
+    one._teach(one.players[1], volumes)
+    after = [weights(player.critic) for player in one.players]
+    # Only the critic that was taught has moved: its optimiser holds no weight of another.
+    assert [bool((a != b).any()) for a, b in zip(before, after, strict=True)] == [
+        False,
+        True,
+        False,
+    ]
+    other._teach(other.players[1], volumes)
+    assert torch.equal(weights(one.players[1].critic), weights(other.players[1].critic))
+    # The third image differs between the two: so must what its critic learns.
+    for run in (one, other):
+        run._teach(run.players[2], volumes)
+    assert not torch.equal(weights(one.players[2].critic), weights(other.players[2].critic))
+    one.advance()
+    a, b, c = (weights(player.critic) for player in one.players)
+    assert not torch.equal(a, b) and not torch.equal(b, c) and not torch.equal(a, c)
+
+
+def test_a_critic_sees_slices_of_its_own_axes_alone():
+    run = trainer(three_images(), slices=0)
+    ramp = torch.arange(32.0)
+    volumes = torch.stack(torch.meshgrid(ramp, ramp, ramp, indexing="ij"))[None, :2]
+    _, fake = run._pairs(run.players[0], volumes)
+    # Channel 0 holds z, constant on a slice normal to z and different on each.
+    assert torch.equal(fake[:, 0].amin((1, 2)), ramp) and torch.equal(fake[:, 0].amax((1, 2)), ramp)
+    _, fake = run._pairs(run.players[1], volumes)
+    assert torch.equal(fake[:, 1].amin((1, 2)), ramp) and torch.equal(fake[:, 1].amax((1, 2)), ramp)
+
+
+def test_isotropic_material_has_one_critic_and_one_step_on_all_axes_per_iteration():
+    run = trainer(isotropic())
+    run.advance()
+    assert [player.steps for player in run.players] == [CONFIG.training.critic_steps]
+    _, fake = run._pairs(run.players[0], torch.rand(2, 2, 32, 32, 32))
+    assert len(fake) == 2 * 3 * CONFIG.training.slices
+
+
+def test_penalty_reaches_slices_of_every_volume_axis_and_depth():
+    run = trainer(isotropic(), slices=0)
+    number = torch.arange(2 * 3 * 32)
+    fake = number[:, None, None, None].float()
+    seen = set()
+    for _ in range(300):
+        _, chosen = run._penalised(torch.zeros(6, 1, 1, 1), fake)
+        assert len(chosen) == 6
+        seen |= set(chosen.flatten().int().tolist())
+    # A slice is missed 300 times with probability (1 - 6/192)^300 = 7e-5; the seed is fixed. The
+    # original's first six would show 6.
+    assert len(seen) == len(number)
+
+
+def test_slices_shown_differ_from_volume_to_volume_and_reach_every_depth():
+    run = trainer(isotropic())
+    depth = torch.arange(32.0)[None, None, :, None, None].expand(2, 1, 32, 32, 32)
+    seen = [run._shown(depth, "z")[:, 0, 0, 0].int().tolist() for _ in range(300)]
+    assert {depth for shown in seen for depth in shown} == set(range(32))
+    assert any(shown[:3] != shown[3:] for shown in seen)
+    assert all(len(set(shown[:3])) == 3 for shown in seen)
+
+
+def test_relativistic_loss_pairs_as_many_real_as_generated_slices():
+    run = trainer(isotropic(), loss="relativistic", real_slices=0, penalty_slices=4)
+    real, fake = run._pairs(run.players[0], torch.rand(2, 2, 32, 32, 32))
+    assert real.shape == fake.shape
+    assert [len(slices) for slices in run._penalised(real, fake)] == [4, 4]
+    assert all(math.isfinite(loss) for loss in run.advance().values())
+
+
+def test_lazy_penalty_weighs_as_many_times_more(monkeypatch):
+    run = trainer(isotropic(), penalty_every=2, critic_steps=1)
+    monkeypatch.setattr(training, "penalty", lambda *args: torch.tensor(3.0))
+    assert [float(run.advance()["penalty"]) for _ in range(4)] == [6.0, 0.0, 6.0, 0.0]
+
+
+def test_rates_fall_along_a_cosine_to_the_share_that_is_left():
+    run = trainer(isotropic(), decay=0.1, critic_steps=1)
+    rates = []
+    for _ in range(5):
+        run.advance()
+        rates.append(run.optimiser.param_groups[0]["lr"] / CONFIG.training.generator_rate)
+        assert run.players[0].optimiser.param_groups[0]["lr"] == pytest.approx(rates[-1] * 1e-4)
+    half = 0.1 + 0.9 * (1 + math.cos(math.pi / 4)) / 2
+    # Trained beyond its end, a run keeps the last rate.
+    assert rates[0] == 1 and rates[1] == pytest.approx(half) and rates[4] == pytest.approx(0.1)
+
+
+def test_average_follows_the_generator():
+    last = trainer(isotropic(), average=0.0)
+    for _ in range(2):
+        last.advance()
+    assert torch.equal(weights(last.average.module), weights(last.generator))
+    slow = trainer(isotropic(), average=0.75)
+    slow.advance()
+    first = weights(slow.generator)
+    slow.advance()
+    expected = 0.75 * first + 0.25 * weights(slow.generator)
+    # float32 rounding of weights of about 1
+    torch.testing.assert_close(weights(slow.average.module), expected, rtol=0, atol=5e-7)
+
+
+def test_seeds_repeat_and_differ():
+    runs = [trainer(isotropic(), seed=seed) for seed in (0, 0, 1)]
+    for run in runs:
+        run.advance()
+    same, again, different = (weights(run.generator) for run in runs)
+    assert torch.equal(same, again) and not torch.equal(same, different)
+
+
+@pytest.mark.parametrize("sources", [isotropic, three_images])
+def test_a_restored_run_equals_the_uninterrupted_one_bit_for_bit(sources, tmp_path):
+    settings = {"average": 0.9, "decay": 0.5, "penalty_every": 3}
+    whole = trainer(sources(), **settings)
+    for _ in range(2):
+        whole.advance()
+    torch.save(whole.state(), tmp_path / "state.pt")
+    for _ in range(2):
+        whole.advance()
+    resumed = trainer(sources(), seed=5, **settings)
+    resumed.restore(torch.load(tmp_path / "state.pt", weights_only=True))
+    for _ in range(2):
+        resumed.advance()
+    assert resumed.step == 4
+    for one, other in (
+        (whole.generator, resumed.generator),
+        (whole.average, resumed.average),
+        *(
+            (player.critic, again.critic)
+            for player, again in zip(whole.players, resumed.players, strict=True)
+        ),
+    ):
+        for name, tensor in one.state_dict().items():
+            assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def test_without_its_random_state_a_restored_run_goes_another_way():
+    whole, resumed = trainer(isotropic()), trainer(isotropic(), seed=5)
+    whole.advance()
+    state = whole.state() | {"random": resumed.random.get_state()}
+    resumed.restore(state)
+    for run in (whole, resumed):
+        run.advance()
+    assert not torch.equal(weights(whole.generator), weights(resumed.generator))
