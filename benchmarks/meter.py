@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -46,10 +47,13 @@ class Meter:
     ----------
     device : torch.device
         Where it trains.
+    steps : int
+        Steps of the generator that are measured together: after so many the work recurs.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, steps: int = 1) -> None:
         self.device = device
+        self.steps = steps
         self.slices = self.updates = 0
         self.weight: nn.Parameter | None = None
         register_optimizer_step_post_hook(self._stepped)
@@ -94,25 +98,28 @@ class Meter:
         yield
         self.slices = self.updates = 0
         with Operations() as operations:
-            yield
-        figures["critic updates per step"] = self.updates
-        figures["slices judged per step"] = self.slices
-        figures["GFLOP per step"] = operations.total / 1e9
+            yield from self._steps()
+        figures["critic updates per step"] = self.updates / self.steps
+        figures["slices judged per step"] = self.slices / self.steps
+        figures["GFLOP per step"] = operations.total / 1e9 / self.steps
         _say(figures)
         for _ in sys.stdin:
             reset_peak()
             if self.device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats()
             start = self._now()
-            yield
+            yield from self._steps()
             turn = {
-                "s per step": self._now() - start,
+                "s per step": (self._now() - start) / self.steps,
                 "training peak, MiB": (peak() - before) / MIB,
             }
             if self.device.type == "cuda":
                 turn["GPU peak, MiB"] = torch.cuda.max_memory_allocated() / MIB
             _say(turn)
         raise Finished
+
+    def _steps(self) -> Iterator[None]:
+        yield from itertools.repeat(None, self.steps)
 
     def _now(self) -> float:
         if self.device.type == "cuda":

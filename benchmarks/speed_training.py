@@ -2,15 +2,18 @@
 
 The original runs unmodified from a git checkout of it (``--reference``), ours beside it, on the
 same image with networks of the same widths, each in a process of its own; they do a step of the
-generator in turn, which includes the steps of the critics before it. Its time is the median; two
-steps before, to warm up and to count the work, are not timed. Every fifth step of the original also
-draws plots, which the median leaves out.
+generator in turn, which includes the steps of the critics before it. Its time is the median of the
+turns; two steps before, to warm up and to count the work, are not timed. Where a penalty is taken
+at some steps only, a turn is a round of steps, and the table has their mean. Every fifth step of
+the original also draws plots, which the median leaves out.
 
 The first row of ours has the original's batches: 8 real slices, 8 volumes with all their slices,
 5 iterations, one isotropic image. The algorithms still differ: in an iteration the original steps
 its critic once for each axis, ours once on the slices of all three. So the work of a step is
 counted too: slices judged by a critic, penalties included, and floating-point operations of
 convolutions. Ratios are ours over the original's: of steps, slices and operations per second.
+
+The other rows are presets, at the same widths but with batches and a loss of their own.
 
 Set-up is all between the imports and the first volume: reading and cropping the image, making the
 networks. Memory is counted beyond what the process holds after its imports. The peak of training
@@ -24,6 +27,7 @@ import contextlib
 import importlib
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -98,7 +102,10 @@ def serve_ours(name: str, folder: Path, args: argparse.Namespace) -> NoReturn:
 
     device = torch.device(args.device)
     config = from_json((folder / f"{name}.json").read_bytes(), Config)
-    meter = Meter(device)
+    training = config.training
+    # The critic's step with a penalty takes longer: whole rounds of steps are measured.
+    steps = training.penalty_every // math.gcd(training.penalty_every, training.critic_steps)
+    meter = Meter(device, steps=steps)
     data = load_training_data(_image(folder)).to(device)
     trainer = Trainer(data.sources, config, seed=args.seed, device=device)
     meter.watch_generator(trainer.generator)
@@ -112,20 +119,17 @@ def prepare(folder: Path, args: argparse.Namespace) -> list[str]:
     """Write the image and the config of each of our rows; their names."""
     import tifffile
 
-    from slicegan.config import override, preset, presets, to_json
+    from slicegan.config import override, preset, to_json
     from slicegan.data import load_training_data
     from slicegan.preflight import check, fit
 
     field = gaussian_random_field((1, SIDE, SIDE), correlation_length=4, seed=args.seed)
     tifffile.imwrite(_image(folder), field.volume.labels[0].astype(np.uint8))
     data = load_training_data(_image(folder))
-    wanted = (
-        [name for name in presets() if name != "paper"] if args.presets is None else args.presets
-    )
     # On a GPU PyTorch lets the convolutions of the original use TF32 by default.
     precision = ["training.precision=tf32"] if args.device == "cuda" else []
     settings = {EQUAL: ("paper", EQUAL_BATCHES + precision)}
-    settings |= {name: (name, []) for name in wanted}
+    settings |= {name: (name, []) for name in args.presets}
     n = args.width
     widths = [
         f"generator.latent_channels={n}",
@@ -224,8 +228,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--width", type=int, help="channels of the noise, and of the thinnest layers (8, cuda: 64)"
     )
-    parser.add_argument("--presets", nargs="*", help="of ours, beside the original's batches (all)")
-    parser.add_argument("--repeats", type=int, default=3, help="timed steps of the generator (3)")
+    parser.add_argument(
+        "--presets",
+        nargs="*",
+        default=["fast", "narrow"],
+        help="of ours (fast narrow), at the width",
+    )
+    parser.add_argument("--repeats", type=int, default=3, help="turns (3)")
     parser.add_argument("--seed", type=int, default=0, help="of the image and the networks")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)

@@ -1,7 +1,8 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and errors about them in one line."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -25,3 +26,19 @@ def replacing(path: Path, *, extend: bool = False) -> Iterator[Path]:
             shutil.copyfile(path, temporary)
         yield temporary
         temporary.replace(path)
+
+
+@contextmanager
+def one_line(path: str | os.PathLike[str], done: str, remedy: str) -> Iterator[None]:
+    """Put the file's name before every `InputError`, and turn every other error into one.
+
+    A damaged file can raise anything in the library that decodes it; the cause stays attached.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = " ".join(str(reason).split())[:200]
+        raise InputError(f"{path}: cannot be {done} ({reason}): {remedy}") from error

@@ -7,14 +7,13 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import DTypeLike, NDArray
 
-from metrics.files import replacing
+from metrics.files import one_line, replacing
 from metrics.formats import Header, read_h5, read_npy, read_raw, write_h5, write_npy, write_raw
 from metrics.labelling import label_values, original_slices, original_values
 from metrics.slices import read_folder, write_folder
@@ -98,14 +97,14 @@ def read(
     """
     options = {"dataset": dataset, "shape": shape, "dtype": dtype}
     options = {name: value for name, value in options.items() if value is not None}
-    with _one_line(path, "read", "it is damaged or not what its name says, export it again"):
-        location, inner = _split(path)
+    with one_line(path, "read", "it is damaged or not what its name says, export it again"):
+        location, inner = split_path(path)
         if inner and options.setdefault("dataset", inner) != inner:
             raise InputError("two datasets are named: leave out dataset= or the one in the path")
         values, header = _reader(location, options)(location, **options)
         lengths = check_spacing(header.get("spacing", 1.0) if spacing is None else spacing)
-        stored_unit = _normal_unit(header.get("unit", ""))
-        length_unit = stored_unit if unit is None else _normal_unit(unit)
+        stored_unit = normal_unit(header.get("unit", ""))
+        length_unit = stored_unit if unit is None else normal_unit(unit)
         if spacing is not None and length_unit == "voxel":
             raise InputError("a spacing without a unit: give its unit too, e.g. um")
         unknown = spacing is None and stored_unit == "voxel" and lengths == (1.0, 1.0, 1.0)
@@ -207,8 +206,8 @@ def write_slices(
     ...     read(f"{folder}/cell.tif").shape
     (3, 4, 5)
     """
-    with _one_line(path, "written", "free some space or choose another folder"):
-        location, dataset = _split(path)
+    with one_line(path, "written", "free some space or choose another folder"):
+        location, dataset = split_path(path)
         _, writer = _format(location, folder=not location.suffix)
         values, dtype = original_values(phases, present)
         if writer in UNCOMPRESSED:
@@ -221,25 +220,11 @@ def write_slices(
         }
         options = {"dataset": dataset} if dataset else {}
         with replacing(location, extend=writer is write_h5) as temporary:
-            stored = original_slices(slices, shape, values, dtype)
+            images = iter(slices)
+            stored = original_slices(images, shape, values, dtype)
             writer(temporary, stored, dtype=dtype, header=header, **options)
-            next(stored, None)  # TIFF asks for no slice beyond the last, which may be there
-
-
-@contextmanager
-def _one_line(path: str | os.PathLike[str], done: str, remedy: str) -> Iterator[None]:
-    """Put the file's name before every `InputError`, and turn every other error into one.
-
-    A damaged file can raise anything in the library that decodes it; the cause stays attached.
-    """
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except Exception as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        reason = " ".join(str(reason).split())[:200]
-        raise InputError(f"{path}: cannot be {done} ({reason}): {remedy}") from error
+            if next(images, None) is not None:
+                raise InputError(f"more slices than the shape {shape} holds")
 
 
 def _check_disk(path: Path, nbytes: int) -> None:
@@ -252,7 +237,7 @@ def _check_disk(path: Path, nbytes: int) -> None:
         )
 
 
-def _split(path: str | os.PathLike[str]) -> tuple[Path, str]:
+def split_path(path: str | os.PathLike[str]) -> tuple[Path, str]:
     """File and dataset of ``file.h5:/dataset``; no dataset for any other path."""
     match = re.fullmatch(r"(.+\.(?:h5|hdf5)):/?(.+)", os.fspath(path), flags=re.IGNORECASE)
     return (Path(match[1]), match[2]) if match else (Path(path), "")
@@ -282,7 +267,7 @@ def _format(path: Path, *, folder: bool) -> tuple[Reader, Writer]:
     return FORMATS[path.suffix.lower()]
 
 
-def _normal_unit(unit: str) -> str:
+def normal_unit(unit: str) -> str:
     """One spelling for the micrometre and for no unit."""
     unit = unit.strip()
     if unit.lower().removesuffix("s") in MICROMETRE:

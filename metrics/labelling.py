@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -73,10 +74,10 @@ def original_slices(
     values: Mapping[int, int],
     dtype: np.dtype[Any],
 ) -> Slices:
-    """Yield each slice of labels as values; raise unless the slices make up the shape."""
+    """Yield slices of labels as values until the shape is full; raise unless they fit it."""
     count = 0
-    for count, labels in enumerate(slices, start=1):
-        if labels.shape != tuple(shape[1:]) or count > shape[0]:
+    for count, labels in enumerate(islice(slices, shape[0]), start=1):
+        if labels.shape != tuple(shape[1:]):
             raise InputError(f"slice {count} of shape {labels.shape} is no part of {shape}")
         if not np.isin(labels, list(values)).all():
             raise InputError(f"slice {count} holds labels that are no phase: {list(values)} are")

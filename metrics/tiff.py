@@ -38,7 +38,7 @@ def read_tiff(path: Path) -> tuple[NDArray[Any], Header]:
     """
     import tifffile
 
-    with _damage_refused(), tifffile.TiffFile(path) as tif:
+    with damage_refused(), tifffile.TiffFile(path) as tif:
         series = _only_stack(tif)
         header = _header(tif)
         _check_size(series, path.stat().st_size)
@@ -86,7 +86,7 @@ def write_tiff(path: Path, slices: Slices, *, dtype: np.dtype[Any], header: Head
 
 
 @contextmanager
-def _damage_refused() -> Iterator[None]:
+def damage_refused() -> Iterator[None]:
     """Raise what tifffile only logs: it goes on with zeros or with fewer slices."""
     errors: list[str] = []
 

@@ -20,8 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from metrics.files import replacing
-from metrics.io import _one_line as one_line
+from metrics.files import one_line, replacing
 from metrics.volume import InputError
 from slicegan.config import GeneratorConfig, Material, from_json, to_json
 from slicegan.networks import Generator

@@ -20,12 +20,12 @@ import torch
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from metrics.io import _one_line as one_line
+from metrics.files import one_line
 from metrics.provenance import versions
 from metrics.volume import InputError, Phase
 from slicegan.checkpoint import Model, assemble
 from slicegan.config import GeneratorConfig, Kind, Layer, Material, from_json, to_json
-from slicegan.data import _scale
+from slicegan.data import voxel_size
 from slicegan.images import check_kind
 from slicegan.networks import RESIZE_KERNEL, admissible
 
@@ -197,7 +197,7 @@ def _material(
     if len({value for _, value in ordered}) < len(ordered):
         raise InputError(f"phases={phases}: two phases have one value: give each its own")
     named = tuple(Phase(name, label, value) for label, (name, value) in enumerate(ordered))
-    material = Material(kind, named, *_scale(spacing, unit))
+    material = Material(kind, named, *voxel_size(spacing, unit))
     if material.channels != channels:
         raise InputError(
             f"the generator has {channels} channels, but kind={kind!r} with {len(named)} phases "

@@ -15,14 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metrics.io import _normal_unit, _one_line, _split, read
+from metrics.files import one_line
+from metrics.io import normal_unit, read, split_path
 from metrics.labelling import label_values
 from metrics.volume import AXES, InputError, Phase, axis_index, check_spacing, unique_labels
 from slicegan.config import Kind, Material
 from slicegan.images import check_kind, is_volume, read_image
 from slicegan.sources import PLANES, Axes, Source, slices
-
-__all__ = ["PLANES", "Source", "TrainingData", "TrainingFile", "load_training_data", "slices"]
 
 FilePath = str | os.PathLike[str]
 # Files of one isotropic material (or one volume), or the files of each axis.
@@ -117,7 +116,7 @@ def load_training_data(
         if isotropic and len(groups) > 1:
             raise InputError("axes of an isotropic material share all images: give one list")
         isotropic = len(groups) == 1 if isotropic is None else isotropic
-        material, stacks = _from_images(groups, kind, phases, _scale(spacing, unit))
+        material, stacks = _from_images(groups, kind, phases, voxel_size(spacing, unit))
         digests = {path: _sha256(path) for paths in groups.values() for path in paths}
         files = [
             TrainingFile(path, digests[path], axes) for axes in groups for path in groups[axes]
@@ -182,7 +181,7 @@ def _labelled(
     labels: dict[str, NDArray[Any]] = {}
     named: tuple[Phase, ...] = ()
     for path, image in images.items():
-        with _one_line(path, "read", "segment it first"):
+        with one_line(path, "read", "segment it first"):
             stack, named = label_values(image[np.newaxis], phases, [])
             labels[path] = stack[0]
     _check_complete(named, found, "value")
@@ -223,11 +222,11 @@ def _per_axis(images: Mapping[str, FilePath | Sequence[FilePath]]) -> dict[Axes,
     return dict(groups.values())
 
 
-def _scale(
+def voxel_size(
     spacing: Sequence[float] | float | None, unit: str | None
 ) -> tuple[tuple[float, float, float], str]:
     """Spacing and unit: both known or neither."""
-    name = _normal_unit(unit or "")
+    name = normal_unit(unit or "")
     if (spacing is None) != (name == "voxel"):
         raise InputError("a spacing needs its unit, and a unit a spacing: give both or neither")
     return check_spacing(1.0 if spacing is None else spacing), name
@@ -251,7 +250,7 @@ def _flips(axes: Axes, flips: str) -> tuple[bool, bool]:
 
 def _sha256(path: str) -> str:
     """SHA-256 of a file, or of all files of a folder in the order of their names."""
-    location, _ = _split(path)
+    location, _ = split_path(path)
     files = sorted(location.iterdir()) if location.is_dir() else [location]
     digest = hashlib.sha256()
     for file in filter(Path.is_file, files):

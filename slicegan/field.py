@@ -83,7 +83,8 @@ class Field:
         # The fastest algorithms of cuDNN may differ from run to run, and TF32 from tile to tile.
         exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
         with torch.inference_mode(), exact:
-            latent = torch.from_numpy(noise)[None].to(weight)  # its device and type
+            # With channels last, layers on a CPU take two thirds of the time, argmax a seventh.
+            latent = torch.from_numpy(noise)[None].to(weight, memory_format=torch.channels_last_3d)
             if self.kind == "phases":
                 values = self.generator.logits(latent)[0][:, *inner].argmax(0)
             else:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from metrics.diffusivity import check_device
@@ -21,7 +20,7 @@ from slicegan.checkpoint import Model, load_model
 from slicegan.config import Material
 from slicegan.field import Field, slabs, tile_side
 from slicegan.latent import check_key
-from slicegan.networks import admissible
+from slicegan.networks import Generator, admissible
 
 # Intensities are written as if each were a phase.
 LEVELS = tuple(Phase(str(level), level, level) for level in range(256))
@@ -161,12 +160,17 @@ def _field(
         _period(axis, n, generator.stride) if wrap else None
         for axis, n, wrap in zip(AXES, sizes, wraps, strict=True)
     )
-    # A copy, as the caller's may be on another device or in training. With channels last,
-    # convolutions on a CPU take half the time, and argmax a seventh.
-    network: Any = copy.deepcopy(generator).eval()
-    network.to(device, memory_format=torch.channels_last_3d)
     tile = tile_side(generator) if uniform else None
-    return Field(network, model.material.kind, seed, 0, (z, y, x), (pz, py, px), tile)
+    return Field(
+        _ready(generator, device), model.material.kind, seed, 0, (z, y, x), (pz, py, px), tile
+    )
+
+
+def _ready(generator: Generator, device: str | None) -> Generator:
+    """Return the generator in eval mode on the device: a copy where the caller's is not so."""
+    if generator.training or device not in (None, str(next(generator.parameters()).device)):
+        return copy.deepcopy(generator).eval().to(device)
+    return generator
 
 
 def _whole(field: Field, material: Material, progress: bool) -> Volume | NDArray[np.uint8]:

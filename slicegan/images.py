@@ -9,9 +9,10 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.files import one_line
 from metrics.formats import check_memory
-from metrics.io import FORMATS, _one_line, _split
-from metrics.tiff import _damage_refused
+from metrics.io import FORMATS, split_path
+from metrics.tiff import damage_refused
 from metrics.volume import MAX_PHASES, InputError, unique_labels
 from slicegan.config import Kind
 
@@ -58,7 +59,7 @@ def read_image(path: str | os.PathLike[str], *, kind: Kind = "phases") -> NDArra
            [128,   0]], dtype=uint8)
     """
     check_kind(kind)
-    with _one_line(path, "read", REMEDY):
+    with one_line(path, "read", REMEDY):
         pixels = _one_channel_if_equal(_without_alpha(_read(Path(path), kind)), kind)
         if pixels.size == 0:
             raise InputError(f"an image of shape {pixels.shape} holds no pixel")
@@ -77,18 +78,18 @@ def is_volume(path: str | os.PathLike[str], *, kind: Kind = "phases") -> bool:
     InputError
         If the file is missing, empty or damaged.
     """
-    location, _ = _split(path)
+    location, _ = split_path(path)
     suffix = location.suffix.lower()
     if location.is_dir() or suffix not in (*TIFF, ".npy"):
         return location.is_dir() or suffix in FORMATS
-    with _one_line(path, "read", REMEDY):
+    with one_line(path, "read", REMEDY):
         _check_file(location)
         if suffix == ".npy":
             shape = np.lib.format.open_memmap(location, mode="r").shape
             return len(shape) > 2 and not (kind == "colour" and shape[2:] in ((3,), (4,)))
         import tifffile
 
-        with _damage_refused(), tifffile.TiffFile(location) as tif:
+        with damage_refused(), tifffile.TiffFile(location) as tif:
             return len(tif.series[0].axes.replace("S", "")) > 2
 
 
@@ -134,7 +135,7 @@ def _read(path: Path, kind: Kind) -> NDArray[Any]:
 def _read_tiff(path: Path) -> NDArray[Any]:
     import tifffile
 
-    with _damage_refused(), tifffile.TiffFile(path) as tif:
+    with damage_refused(), tifffile.TiffFile(path) as tif:
         if len(tif.series) != 1:
             raise InputError(f"holds {len(tif.series)} images: save one of them alone")
         (series,) = tif.series

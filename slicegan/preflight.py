@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from metrics.volume import InputError
 from slicegan.config import Config, Material
-from slicegan.data import Source, TrainingData
+from slicegan.data import TrainingData
 from slicegan.networks import Critic, Generator
+from slicegan.sources import Source
 
 # Forward passes that cost as much as one forward and backward, and as one gradient penalty, which
 # differentiates twice (2.2 to 3.4 times the former: measured on a CPU, critics of three widths).

@@ -17,9 +17,9 @@ from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from slicegan.config import Config
-from slicegan.data import Source, slices
 from slicegan.losses import critic_loss, generator_loss, penalty
 from slicegan.networks import Critic, Generator, initialise
+from slicegan.sources import Source, slices
 
 
 @dataclass

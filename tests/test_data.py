@@ -14,7 +14,8 @@ from PIL import Image
 
 from metrics.io import write
 from metrics.volume import InputError, Phase, Volume
-from slicegan.data import Source, load_training_data, slices
+from slicegan.data import load_training_data
+from slicegan.sources import Source, slices
 
 RANDOM = np.random.default_rng(0)
 # Different along all three axes, and under every reversal: each voxel says where it is.

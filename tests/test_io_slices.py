@@ -84,7 +84,7 @@ def test_colour(tmp_path: Path, name: str) -> None:
 BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
     "too few": (CELL[:4], {}, r"4 slices do not fill the shape \(5, 6, 7\)"),
     "none": ([], {}, "0 slices do not fill the shape"),
-    "too many": ([*CELL, CELL[0]], {}, r"slice 6 of shape \(6, 7\) is no part of \(5, 6, 7\)"),
+    "too many": ([*CELL, CELL[0]], {}, r"more slices than the shape \(5, 6, 7\) holds"),
     "other shape": ([CELL[0], CELL[1].T], {}, r"slice 2 of shape \(7, 6\) is no part"),
     "no phase": (CELL + 1, {}, r"slice 1 holds labels that are no phase: \[0, 1, 2\] are"),
     "negative": (CELL.astype(int) - 1, {}, "slice 1 holds labels that are no phase"),

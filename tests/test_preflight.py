@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from metrics.volume import InputError, Phase
 from slicegan.config import Config, CriticConfig, GeneratorConfig, Layer, Material, TrainingConfig
-from slicegan.data import Source, TrainingData, TrainingFile
+from slicegan.data import TrainingData, TrainingFile
 from slicegan.networks import Critic, Generator
 from slicegan.preflight import (
     Passes,
@@ -27,6 +27,7 @@ from slicegan.preflight import (
     plan,
     seconds_per_pass,
 )
+from slicegan.sources import Source
 
 AXES = ("z", "y", "x")
 TWO = Material("phases", (Phase("pore", 0, 0), Phase("ni", 1, 127)))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from metrics.volume import InputError
-from slicegan.data import PLANES, Source, slices
+from slicegan.sources import PLANES, Source, slices
 
 RANDOM = np.random.default_rng(0)
 # All pixels differ, as colours (index, 0, 0): crops can be told apart.

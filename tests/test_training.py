@@ -35,7 +35,6 @@ def image(seed: int) -> torch.Tensor:
 
 
 def three_images(last: int = 2) -> list[Source]:
-    seeds = (0, 1, last)
     return [
         Source((axis,), (image(seed),), 2) for axis, seed in zip("zyx", (0, 1, last), strict=True)
     ]
