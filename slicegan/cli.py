@@ -6,9 +6,9 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from metrics.arguments import Parser, phase_table, spacing
 from metrics.volume import AXES, InputError, check_spacing
@@ -21,6 +21,12 @@ TRAIN_EXAMPLE = "example: slicegan train slice.png --out run --preset tiny"
 GENERATE_EXAMPLE = "example: slicegan generate snow --size 128 --out gen.tif"
 INFO_EXAMPLE = "example: slicegan info snow"
 CONVERT_EXAMPLE = "example: slicegan convert NMC_Gen.pt NMC_params.data --out nmc.safetensors"
+
+# Options that a run keeps, so that --resume cannot change them.
+OF_RUN = (
+    *("image", "axis", "preset", "set", "seed"),
+    *("kind", "phases", "spacing", "unit", "isotropic", "flips"),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,13 +51,13 @@ def train(args: argparse.Namespace) -> bool:
 
     device = _device(args.device)
     if args.resume:
-        if args.image or args.axis or args.set:
-            raise InputError("--resume takes images and settings from the run: leave them out")
+        if given := [name for name in OF_RUN if getattr(args, name) != args.default(name)]:
+            raise InputError(f"--resume takes its {given[0]} from the run: leave it out")
         run = Run.resume(args.out, device=device, steps=args.steps)
     else:
         config = override(preset(args.preset), args.set)
         if args.steps is not None:
-            config = replace(config, training=replace(config.training, steps=args.steps))
+            config = override(config, [f"training.steps={args.steps}"])
         run = Run.start(args.out, _data(args), config, seed=args.seed, device=device)
     if not args.quiet:
         print("\n".join(plan(run.data, run.record.config, device=device)), flush=True)
@@ -196,13 +202,15 @@ def _train_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         description="Learn a generator of volumes from 2D images, or from slices of a volume.",
         epilog=TRAIN_EXAMPLE,
     )
-    parser.set_defaults(run=train)
+    parser.set_defaults(run=train, default=parser.get_default)
     add = parser.add_argument
-    add("image", nargs="*", metavar="IMAGE", help="of an isotropic material; or one volume")
-    add("--axis", nargs="+", metavar="AXIS=IMAGE", default=[], help="z=a.png y=b.png x=b.png")
+    several: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
+    isotropic = "of an isotropic material; or one volume"
+    add("image", nargs="*", default=[], metavar="IMAGE", help=isotropic)
+    add("--axis", **several, metavar="AXIS=IMAGE", help="z=a.png y=b.png x=b.png")
     add("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
     add("--preset", default="fast", help="paper, fast, narrow or tiny (%(default)s)")
-    add("--set", nargs="+", metavar="KEY=VALUE", default=[], help="e.g. training.penalty=1")
+    add("--set", **several, metavar="KEY=VALUE", help="e.g. training.penalty=1")
     add("--steps", type=int, help="of the generator; with --resume, to train longer")
     add("--resume", action="store_true", help="go on with a run that was stopped")
     add("--isotropic", action="store_true", help="a volume's axes are alike")

@@ -75,6 +75,14 @@ def generate(
         If an argument is out of range, the device is not there, or the generator makes only whole
         volumes (a converted one, whose voxels and latent sites do not keep step) and `origin` or
         `periodic` ask for more.
+
+    Examples
+    --------
+    >>> from slicegan.config import GeneratorConfig
+    >>> untrained = Generator(GeneratorConfig(filters=(8, 6, 4, 4))).eval()
+    >>> material = Material(phases=(Phase("pore", 0, 0), Phase("ni", 1, 127)))
+    >>> generate(Model(untrained, material, {}), (40, 64, 50), periodic="y").shape
+    (40, 64, 50)
     """
     if count < 1:
         raise InputError(f"count must be at least 1, got {count}")

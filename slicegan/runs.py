@@ -28,14 +28,15 @@ from typing import Any
 import torch
 from torch.optim.swa_utils import update_bn
 
-from metrics.files import replacing
+from metrics.files import one_line, replacing
 from metrics.provenance import machine, versions
 from metrics.volume import InputError
 from slicegan.checkpoint import WEIGHTS, Model, load_state, save_model, save_state
-from slicegan.config import Config, DataConfig, from_json, to_json
+from slicegan.config import Config, DataConfig, from_json, override, to_json
 from slicegan.data import TrainingData, load_training_data
 from slicegan.fidelity import judge, reference
 from slicegan.generation import generate
+from slicegan.latent import check_key
 from slicegan.networks import Generator
 from slicegan.preflight import check, fit
 from slicegan.preview import plot_fidelity, plot_losses, preview
@@ -94,8 +95,9 @@ class Run:
         Raises
         ------
         InputError
-            If the folder is in use, or the images do not fit the config.
+            If the folder is in use or cannot be written, or the images do not fit the config.
         """
+        check_key(seed)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(f"{folder} is in use: name a new folder, or go on with --resume")
         data = load_training_data(**vars(data_config))
@@ -104,8 +106,9 @@ class Run:
         check(data, config)
         record = Record(config, data_config, hashes, seed, versions(), machine())
         run = cls(folder, record, data, device=device)
-        (folder / "previews").mkdir(parents=True)
-        run.write_record()
+        with one_line(folder, "written", "free some space or choose another folder"):
+            folder.mkdir(parents=True, exist_ok=True)
+            run.write_record()
         return run
 
     @classmethod
@@ -115,20 +118,28 @@ class Run:
         Raises
         ------
         InputError
-            If the folder holds no run, or a training image has changed.
+            If the folder holds no run, a file of it is damaged, a training image has changed, or
+            more steps than `steps` are done.
         """
         record = read_record(folder)
         if steps is not None:
-            training = replace(record.config.training, steps=steps)
-            record = replace(record, config=replace(record.config, training=training))
+            config = override(record.config, [f"training.steps={steps}"])
+            record = replace(record, config=config)
         data = load_training_data(**vars(record.data))
         for file in data.files:
-            if file.sha256 != record.hashes[file.path]:
+            if file.sha256 != record.hashes.get(file.path):
                 raise InputError(f"{file.path} has changed since the run began: start a new run")
         run = cls(folder, record, data, device=device)
-        run.write_record()
         if (folder / STATE).exists():
-            run.restore(load_state(folder / STATE))
+            state = load_state(folder / STATE)
+            with one_line(folder / STATE, "used", "it is of another run, start a new run"):
+                run.restore(state)
+        if steps is not None and steps < run.trainer.step:
+            raise InputError(
+                f"{folder} has done {run.trainer.step} steps: ask for more, not {steps}"
+            )
+        with written(folder):
+            run.write_record()
         return run
 
     def train(self, *, progress: bool = False) -> bool:
@@ -178,6 +189,7 @@ class Run:
             save_model(model, self.folder / LAST)
             self._write_log()
             picture = self.folder / "previews" / f"step_{self.trainer.step:06d}.png"
+            picture.parent.mkdir(exist_ok=True)
             title = f"step {self.trainer.step}: {_figures(row)}"
             preview(picture, volumes[0], self.data, title=title)
         self.save()
@@ -245,7 +257,7 @@ class Run:
 
     def write_record(self) -> None:
         """Write ``config.json``."""
-        with written(self.folder), replacing(self.folder / RECORD) as temporary:
+        with replacing(self.folder / RECORD) as temporary:
             temporary.write_text(to_json(self.record) + "\n", encoding="utf-8")
 
     def _facts(self, row: Mapping[str, float]) -> dict[str, str]:
@@ -260,7 +272,8 @@ class Run:
             "versions": json.dumps(record.versions),
             "machine": record.machine,
             "device": str(self.trainer.device),
-            "fidelity": json.dumps(row),
+            # JSON has no nan, which errors of planes are that the images say nothing of.
+            "fidelity": json.dumps({name: x for name, x in row.items() if math.isfinite(x)}),
         }
 
 

@@ -13,7 +13,7 @@ from metrics.volume import Volume
 from slicegan import field
 from slicegan.checkpoint import Model
 from slicegan.config import GeneratorConfig, Layer
-from slicegan.field import activation_bytes, tile_side
+from slicegan.field import Field, activation_bytes, tile_side
 from slicegan.generation import generate
 from slicegan.latent import latent_noise
 from slicegan.networks import Generator
@@ -121,3 +121,15 @@ def test_even_the_smallest_tile_may_exceed_the_bound(monkeypatch: pytest.MonkeyP
     model = small_model()
     assert tile_side(model.generator) == model.generator.stride
     assert isinstance(generate(model, 6), Volume)
+
+
+@settings(max_examples=20)
+@given(start=st.integers(-50, 50), size=st.integers(1, 100), side=st.sampled_from([4, 8, 20]))
+def test_tiles_cover_the_window_and_begin_at_sites(start: int, size: int, side: int) -> None:
+    window = ((start, start + size), (0, 1), (0, 1))
+    periods = (None, None, None)
+    tiles, *_ = Field(MODELS["transpose"].generator, "phases", 0, 0, window, periods, side).tiles()
+    assert [v for span in tiles for v in range(*span)] == list(range(start, start + size))
+    assert max(stop - first for first, stop in tiles) <= side
+    # Else a tile would need one more site, and throw away most of what that makes.
+    assert all(first % 4 == 0 for first, _ in tiles[1:])

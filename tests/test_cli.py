@@ -1,0 +1,276 @@
+"""The command from images to volumes, and what it prints."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import original_networks as original
+import pytest
+from small_runs import SETTINGS, draw_nothing, image_file
+
+from metrics.io import read, write
+from metrics.shapes import gaussian_random_field
+from metrics.volume import Phase
+from slicegan import cli
+from slicegan.checkpoint import load_model, load_state
+from slicegan.cli import main
+from slicegan.config import presets
+from slicegan.convert import convert
+from slicegan.generation import generate
+from slicegan.runs import read_record
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = ("train", "generate", "info", "convert")
+TINY = ("--preset", "tiny", "--set", *SETTINGS, "training.steps=2")
+PHASES = (Phase("pore", 0, 0), Phase("ni", 1, 255))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_pictures() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        draw_nothing(patch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a run that the command trained."""
+    folder = tmp_path_factory.mktemp("trained")
+    image = image_file(folder / "image.npy")
+    material = ("--phases", "pore=0,ni=255", "--spacing", "0.5", "--unit", "um")
+    out = folder / "run"
+    assert main(["train", image, "--out", str(out), *material, *TINY, "--quiet"]) == 0
+    return out
+
+
+def command(*arguments: object) -> None:
+    assert main([str(argument) for argument in arguments]) == 0
+
+
+@pytest.mark.parametrize("name", [None, *COMMANDS])
+def test_help_fits_a_screen(
+    name: str | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as left:
+        main(["--help"] if name is None else [name, "--help"])
+    assert left.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 100
+    assert name is None or lines[-1] == getattr(cli, f"{name.upper()}_EXAMPLE")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_example_is_a_command_that_parses(name: str) -> None:
+    words = shlex.split(getattr(cli, f"{name.upper()}_EXAMPLE"))
+    assert words[:3] == ["example:", "slicegan", name]
+    args = cli._parser().parse_args(words[2:])
+    assert args.run is getattr(cli, name)
+
+
+def test_presets_of_the_help_and_the_default_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    text = capsys.readouterr().out
+    assert all(name in text for name in presets())
+    assert cli._parser().parse_args(["train", "--out", "run"]).preset in presets()
+
+
+@pytest.mark.parametrize(("size", "shape"), [("48", (48, 48, 48)), ("33,40,50", (33, 40, 50))])
+@pytest.mark.parametrize("suffix", [".tif", ".npy"])
+def test_a_trained_model_generates_files_that_the_metrics_read(
+    size: str, shape: tuple[int, int, int], suffix: str, run: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / f"gen{suffix}"
+    command("generate", run, "--size", size, "--seed", 7, "--out", out, "--quiet")
+    expected = generate(load_model(run), shape, seed=7)
+    # A .npy file holds values alone.
+    known = {"phases": {"pore": 0, "ni": 255}, "spacing": 0.5, "unit": "um"}
+    volume = read(out, **known) if suffix == ".npy" else read(out)
+    assert np.array_equal(volume.labels, expected.labels)
+    assert volume.shape == shape
+    assert volume.phases == PHASES
+    assert volume.spacing == (0.5, 0.5, 0.5)
+    assert volume.unit == "um"
+
+
+def test_a_count_gives_numbered_independent_volumes(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "gen.npy"
+    command("generate", run, "--size", 32, "--count", 3, "--out", out)
+    files = [tmp_path / f"gen_{index}.npy" for index in range(3)]
+    assert capsys.readouterr().out.split() == [str(file) for file in files]
+    assert set(tmp_path.glob("*.npy")) == set(files)
+    several = [read(file).labels for file in files]
+    expected = generate(load_model(run), 32, count=3)
+    assert all(np.array_equal(a, b.labels) for a, b in zip(several, expected, strict=True))
+    assert not np.array_equal(several[0], several[1])
+    command("generate", run, "--size", 32, "--out", out, "--quiet")
+    assert np.array_equal(read(out).labels, several[0])
+    assert [path.name for path in cli._numbered(Path("gen.tif"), 11)][::10] == [
+        "gen_00.tif",
+        "gen_10.tif",
+    ]
+
+
+def test_seed_window_and_periodic_axes_are_those_of_the_library(run: Path, tmp_path: Path) -> None:
+    def made(*options: str) -> np.ndarray:
+        out = tmp_path / "gen.npy"
+        command("generate", run, "--out", out, "--quiet", *options)
+        return read(out).labels
+
+    model = load_model(run)
+    whole = made("--size", "64")
+    assert np.array_equal(whole, generate(model, 64, seed=0).labels)
+    other = made("--size", "64", "--seed", "1")
+    assert np.array_equal(other, generate(model, 64, seed=1).labels)
+    assert not np.array_equal(other, whole)
+    window = made("--size", "32,30,20", "--origin", "3,20,9")
+    assert np.array_equal(window, whole[3:35, 20:50, 9:29])
+    below = made("--size", "32", "--origin=-5,0,0")
+    assert np.array_equal(below, generate(model, 32, origin=(-5, 0, 0)).labels)
+    periodic = made("--size", "64,40,64", "--periodic", "zx")
+    assert np.array_equal(periodic, generate(model, (64, 40, 64), periodic="zx").labels)
+    assert not np.array_equal(periodic, whole[:, :40])
+
+
+def test_info_is_strict_json_about_a_run_or_a_file(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command("info", run)
+    text = capsys.readouterr().out
+    told = json.loads(text, parse_constant=pytest.fail)
+    assert told["generator"]["filters"] == [4, 4, 4, 4]
+    weights = load_model(run).generator.parameters()
+    assert told["generator"]["weights"] == sum(weight.numel() for weight in weights)
+    assert told["material"]["phases"] == [["pore", 0, 0], ["ni", 1, 255]]
+    assert told["material"]["unit"] == "um"
+    facts = told["facts"]
+    assert facts["seed"] == 0
+    assert facts["training"]["steps"] == 2
+    assert facts["fidelity"]["step"] == 2
+    assert facts["data"]["images"] == [str(run.parent / "image.npy")]
+    command("info", run / "generator.safetensors")
+    assert capsys.readouterr().out == text
+
+
+def test_a_converted_generator_is_a_model_like_any_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = original.params((4, 8, 8, 3))
+    files = original.save(tmp_path, net, original.weights(net))
+    out = tmp_path / "nmc.safetensors"
+    material = ("--phases", "pore=0,ni=127,ysz=254", "--spacing", "0.5,0.4,0.3", "--unit", "um")
+    command("convert", *files, "--out", out, *material)
+    assert capsys.readouterr().out == f"{out}\n"
+    command("generate", out, "--size", "20,30,25", "--out", tmp_path / "gen.tif", "--quiet")
+    phases = {"pore": 0, "ni": 127, "ysz": 254}
+    model = convert(*files, phases=phases, spacing=(0.5, 0.4, 0.3), unit="um")
+    volume, expected = read(tmp_path / "gen.tif"), generate(model, (20, 30, 25))
+    assert np.array_equal(volume.labels, expected.labels)
+    assert {phase.name: phase.value for phase in volume.phases} == phases
+    assert volume.spacing == (0.5, 0.4, 0.3)
+    assert volume.unit == "um"
+    capsys.readouterr()
+    command("info", out)
+    assert json.loads(capsys.readouterr().out)["generator"]["filters"] == [8, 8]
+
+
+def test_axes_that_share_an_image_share_a_critic(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = (image_file(tmp_path / f"{name}.npy", seed=seed) for seed, name in enumerate("ab"))
+    axes = ("--axis", f"z={a}", f"y={b}", f"x={b}")
+    command("train", "--out", tmp_path / "run", *axes, "--flips", "yx", *TINY)
+    assert "critics: 2, of slices normal to z; y+x\n" in capsys.readouterr().out
+    data = read_record(tmp_path / "run").data
+    assert data.images == {"z": (a,), "y": (b,), "x": (b,)}
+    assert data.flips == "yx"
+    assert len(load_state(tmp_path / "run" / "state.pt")["trainer"]["players"]) == 2
+    command("info", tmp_path / "run")  # of planes at 45 degrees these images say nothing
+    json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+
+
+def test_an_axis_may_have_several_images_and_options_may_be_repeated(tmp_path: Path) -> None:
+    a, b, c = (image_file(tmp_path / f"{name}.npy", seed=seed) for seed, name in enumerate("abc"))
+    once = ("--axis", f"z={a}", f"z={b}", f"y={c}", f"x={c}", *TINY)
+    settings = [f"--set={setting}" for setting in (*SETTINGS, "training.steps=2")]
+    again = (
+        *("--axis", f"z={a}", "--axis", f"z={b}", "--axis", f"y={c}", f"x={c}"),
+        *("--preset", "tiny", *settings),
+    )
+    for name, options in (("once", once), ("again", again)):
+        command("train", "--out", tmp_path / name, *options, "--quiet")
+    record = read_record(tmp_path / "once")
+    assert record.data.images == {"z": (a, b), "y": (c,), "x": (c,)}
+    assert read_record(tmp_path / "again") == record
+
+
+@pytest.mark.parametrize(("options", "critics"), [((), 3), (("--isotropic",), 1)])
+def test_a_volume_is_learnt_from_its_slices(
+    options: tuple[str, ...], critics: int, tmp_path: Path
+) -> None:
+    body = gaussian_random_field((36, 34, 40), correlation_length=2, seed=0)
+    write(body.volume, tmp_path / "body.tif")
+    out = tmp_path / "run"
+    command("train", tmp_path / "body.tif", "--out", out, *options, *TINY, "--quiet")
+    assert len(load_state(out / "state.pt")["trainer"]["players"]) == critics
+
+
+def test_options_reach_the_run(tmp_path: Path) -> None:
+    image = image_file(tmp_path / "image.npy")
+    options = ("--steps", "1", "--seed", "5", "--device", "cpu", "--kind", "grey", "--quiet")
+    command("train", image, "--out", tmp_path / "run", *TINY, *options)
+    record = read_record(tmp_path / "run")
+    assert record.config.training.steps == 1  # comes before --set
+    assert record.seed == 5
+    assert record.data.kind == "grey"
+    command("train", "--out", tmp_path / "run", "--resume", "--steps", "3", "--quiet")
+    assert load_state(tmp_path / "run" / "state.pt")["trainer"]["step"] == 3
+
+
+def test_training_prints_the_plan_and_the_result_and_quiet_prints_nothing(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = image_file(tmp_path / "image.npy")
+    command("train", image, "--out", tmp_path / "loud", *TINY)
+    out, err = capsys.readouterr()
+    assert "phases: 0 (value 0)" in out and "steps: 2 of the generator" in out
+    assert out.splitlines()[-1].startswith(f"{tmp_path / 'loud'}: step 2 of 2; best at step 2: ")
+    assert "2/2" in err and "wasserstein" in err  # the progress bar
+    command("train", image, "--out", tmp_path / "still", *TINY, "--quiet")
+    command("generate", run, "--size", 32, "--out", tmp_path / "gen.tif", "--quiet")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_module_and_installed_command_are_the_same_program(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    module, _, name = project["scripts"]["slicegan"].partition(":")
+    assert getattr(importlib.import_module(module), name) is main
+    monkeypatch.setenv("COLUMNS", "80")
+    for argument in ("--help", "nonsense"):
+        with pytest.raises(SystemExit) as left:
+            main([argument])
+        here = capsys.readouterr()
+        there = subprocess.run(
+            [sys.executable, "-m", "slicegan", argument], cwd=ROOT, capture_output=True, text=True
+        )
+        assert (there.returncode, there.stdout, there.stderr) == (left.value.code, *here)
+
+
+def test_the_command_is_quick_to_help() -> None:
+    """PyTorch, which takes seconds to load, is not loaded for ``--help``."""
+    code = "import sys, slicegan.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
