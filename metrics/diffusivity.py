@@ -214,7 +214,9 @@ def check_device(device: str | None) -> None:
     try:
         kind = torch.device(device).type
     except RuntimeError:
-        raise InputError(f"unknown device {device!r}: use cpu or cuda") from None
+        kind = ""
+    if kind not in ("cpu", "cuda"):
+        raise InputError(f"unknown device {device!r}: use cpu or cuda")
     if kind == "cuda" and not torch.cuda.is_available():
         raise InputError(f"no device {device!r} on this machine: use cpu")
 

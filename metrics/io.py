@@ -175,7 +175,7 @@ def write_slices(
     Parameters
     ----------
     slices : iterable of (Y, X) integer ndarray
-        Labels of the slices in ascending z; not for TIFF also (Y, X, 3), red, green and blue.
+        Labels of the slices in ascending z; or (Y, X, 3): red, green and blue.
     path : path
         As for `write`.
     shape : (int, int, int)

@@ -53,14 +53,14 @@ def read_tiff(path: Path) -> tuple[NDArray[Any], Header]:
 
 
 def write_tiff(path: Path, slices: Slices, *, dtype: np.dtype[Any], header: Header) -> None:
-    """Write slices as a deflated ImageJ stack.
+    """Write slices (Y, X), or in colour (Y, X, 3), as a deflated ImageJ stack.
 
     ImageJ stacks are classic TIFF files. Above 4 GB of voxels the file is a BigTIFF without ImageJ
     metadata; shape, spacing, unit and phases are then in the JSON of the image description.
     """
     import tifffile
 
-    depth, height, width = header["shape"]
+    depth, height, width, *samples = header["shape"]
     _, y, x = header["spacing"]
     imagej = math.prod(header["shape"]) * dtype.itemsize <= CLASSIC_BYTES
     layout: dict[str, Any]
@@ -72,17 +72,18 @@ def write_tiff(path: Path, slices: Slices, *, dtype: np.dtype[Any], header: Head
                 f"{header['unit']}: use a unit nearer to them"
             )
         layout = {
-            "shape": (1, depth, 1, height, width, 1),
+            "shape": (1, depth, 1, height, width, *(samples or [1])),
             "metadata": {"axes": "TZCYXS", **_imagej_metadata(header)},
             "resolution": (1 / x, 1 / y),
         }
     else:
         layout = {
-            "shape": (depth, height, width),
-            "metadata": {"axes": "ZYX", HEADER_KEY: header},
+            "shape": header["shape"],
+            "metadata": {"axes": "ZYXS" if samples else "ZYX", HEADER_KEY: header},
         }
     with tifffile.TiffWriter(path, imagej=imagej, bigtiff=not imagej) as tif:
-        tif.write(slices, dtype=dtype, compression="zlib", photometric="minisblack", **layout)
+        photometric = "rgb" if samples else "minisblack"
+        tif.write(slices, dtype=dtype, compression="zlib", photometric=photometric, **layout)
 
 
 @contextmanager

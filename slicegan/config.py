@@ -151,7 +151,7 @@ class TrainingConfig:
     evaluate_every : int
         Steps of the generator between two evaluations, each of which also saves the state.
     validation_volumes : int
-        Volumes of an evaluation.
+        Volumes of an evaluation, each twice as wide as the critic's slices.
     precision : {"float32", "tf32", "bf16"}
         Of convolutions on a GPU: `tf32` for all, `bf16` for the generator and TF32 for critics.
     """
@@ -176,7 +176,7 @@ class TrainingConfig:
     average: Share = 0.0
     latent_size: PositiveInt = 4
     evaluate_every: PositiveInt = 100
-    validation_volumes: PositiveInt = 16
+    validation_volumes: PositiveInt = 4
     precision: Literal["float32", "tf32", "bf16"] = "float32"
 
 

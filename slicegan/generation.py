@@ -7,7 +7,6 @@ import operator
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -123,12 +122,10 @@ def stream(
     Raises
     ------
     InputError
-        As `generate`; also if the material is in colour, or the file cannot be written.
+        As `generate`; also if the file cannot be written.
     """
     model = model if isinstance(model, Model) else load_model(model)
     material = model.material
-    if material.kind == "colour" and Path(path).suffix.lower() in (".tif", ".tiff"):
-        raise InputError(f"{path}: colour is not written to TIFF: use .npy, or a folder of slices")
     field = replace(_field(model, size, seed, origin, periodic, device), index=index)
     write_slices(
         (image for slab in slabs(field, progress=progress) for image in slab),

@@ -16,13 +16,11 @@ from __future__ import annotations
 import copy
 import json
 import math
-import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
-from types import FrameType
 from typing import Any
 
 import torch
@@ -32,7 +30,7 @@ from metrics.files import one_line, replacing
 from metrics.provenance import machine, versions
 from metrics.volume import InputError
 from slicegan.checkpoint import WEIGHTS, Model, load_state, save_model, save_state
-from slicegan.config import Config, DataConfig, from_json, override, to_json
+from slicegan.config import Config, DataConfig, override
 from slicegan.data import TrainingData, load_training_data
 from slicegan.fidelity import judge, reference
 from slicegan.generation import generate
@@ -40,27 +38,16 @@ from slicegan.latent import check_key
 from slicegan.networks import Generator
 from slicegan.preflight import check, fit
 from slicegan.preview import plot_fidelity, plot_losses, preview
+from slicegan.record import Record, read_record, write_record
+from slicegan.stopping import stop_signals
 from slicegan.training import Trainer
 
 LAST = "last.safetensors"
 STATE = "state.pt"
-RECORD = "config.json"
 # Far from the seeds that users take: what selects a generator must never be what tests it.
 VALIDATION_SEED = 2**63
 # Batches of volumes whose means and variances become those of the averaged generator.
 NORM_BATCHES = 16
-
-
-@dataclass(frozen=True)
-class Record:
-    """All that a run's result depends on."""
-
-    config: Config
-    data: DataConfig
-    hashes: dict[str, str]
-    seed: int
-    versions: dict[str, str]
-    machine: str
 
 
 class Run:
@@ -108,7 +95,7 @@ class Run:
         run = cls(folder, record, data, device=device)
         with one_line(folder, "written", "free some space or choose another folder"):
             folder.mkdir(parents=True, exist_ok=True)
-            run.write_record()
+            write_record(run.record, folder)
         return run
 
     @classmethod
@@ -139,7 +126,7 @@ class Run:
                 f"{folder} has done {run.trainer.step} steps: ask for more, not {steps}"
             )
         with written(folder):
-            run.write_record()
+            write_record(run.record, folder)
         return run
 
     def train(self, *, progress: bool = False) -> bool:
@@ -172,8 +159,10 @@ class Run:
         """Judge the averaged generator on validation noise, log it, and keep it if it is best."""
         losses = self._mean_losses()
         model = self._model()
+        # Twice the slices: few volumes then tell a bias of the generator from luck.
+        size = 2 * self.record.config.critic.slice_size
         volumes = [
-            generate(model, self.record.config.critic.slice_size, seed=VALIDATION_SEED + index)
+            generate(model, size, seed=VALIDATION_SEED + index)
             for index in range(self.record.config.training.validation_volumes)
         ]
         fidelity = judge(volumes, self.reference).row()
@@ -203,7 +192,7 @@ class Run:
         return Model(generator.eval(), self.data.material, {})
 
     def save(self) -> None:
-        """Write the state, unless a loss is not finite."""
+        """Write the state, unless a loss or a weight is not finite."""
         self._mean_losses()
         with written(self.folder):
             save_state(
@@ -231,10 +220,10 @@ class Run:
         """
         steps = self.trainer.step - (int(self.rows[-1]["step"]) if self.rows else 0)
         means = {name: float(total) / max(steps, 1) for name, total in self.losses.items()}
-        if not all(math.isfinite(mean) for mean in means.values()):
+        if not all(map(math.isfinite, means.values())) or not self.trainer.finite():
             raise InputError(
-                f"{self.folder}: a loss is not finite at step {self.trainer.step}, the last good "
-                "state is kept: start again with lower rates (--set training.generator_rate=...)"
+                f"{self.folder}: a loss or weight is not finite at step {self.trainer.step}, which "
+                "is not saved: start again with lower rates (--set training.generator_rate=...)"
             )
         return means
 
@@ -255,11 +244,6 @@ class Run:
         plot_losses(log, self.folder / "losses.png")
         plot_fidelity(log, self.folder / "fidelity.png")
 
-    def write_record(self) -> None:
-        """Write ``config.json``."""
-        with replacing(self.folder / RECORD) as temporary:
-            temporary.write_text(to_json(self.record) + "\n", encoding="utf-8")
-
     def _facts(self, row: Mapping[str, float]) -> dict[str, str]:
         """Where a generator comes from and how good it is, stored in its file."""
         record = self.record
@@ -277,23 +261,6 @@ class Run:
         }
 
 
-def read_record(folder: Path) -> Record:
-    """Record of the run in a folder.
-
-    Raises
-    ------
-    InputError
-        If there is none, or it is damaged.
-    """
-    path = folder / RECORD
-    if not path.is_file():
-        raise InputError(f"{folder} holds no run: there is no {RECORD} in it")
-    try:
-        return from_json(path.read_bytes(), Record)
-    except InputError as error:
-        raise InputError(f"{path} is damaged ({error}): start a new run") from None
-
-
 @contextmanager
 def written(folder: Path) -> Iterator[None]:
     """Say in one line why a file of a run could not be written."""
@@ -304,24 +271,6 @@ def written(folder: Path) -> Iterator[None]:
             f"{folder}: cannot be written ({error.strerror}), the last good state is kept: "
             "make room and go on with --resume"
         ) from error
-
-
-@contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or SIGTERM came, which end the step first; the second one ends it at once."""
-    came: list[int] = []
-
-    def note(number: int, _: FrameType | None) -> None:
-        if came:
-            raise KeyboardInterrupt
-        came.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(came)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _figures(row: Mapping[str, float]) -> str:

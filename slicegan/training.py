@@ -135,6 +135,12 @@ class Trainer:
         shape = (count, self.generator.config.latent_channels, n, n, n)
         return torch.randn(shape, generator=random or self.random, device=self.device)
 
+    def finite(self) -> bool:
+        """Whether all weights are finite numbers."""
+        networks = self.generator, *(player.critic for player in self.players)
+        weights = [w.detach().abs().max() for net in networks for w in net.parameters()]
+        return bool(torch.stack(weights).isfinite().all())
+
     def state(self) -> dict[str, Any]:
         """All that `restore` needs to go on as if never stopped."""
         return {

@@ -25,7 +25,7 @@ from slicegan.cli import main
 from slicegan.config import presets
 from slicegan.convert import convert
 from slicegan.generation import generate
-from slicegan.runs import read_record
+from slicegan.record import read_record
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ("train", "generate", "info", "convert")

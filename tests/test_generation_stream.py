@@ -52,16 +52,17 @@ def test_intensities_are_streamed(tmp_path: Path) -> None:
         np.testing.assert_array_equal(grey(tmp_path / name), generate(GREY, (20, 9, 12), seed=3))
     with tifffile.TiffFile(tmp_path / "g.tif") as tif:
         assert (tif.imagej_metadata["spacing"], tif.imagej_metadata["unit"]) == (2.0, "nm")  # type: ignore[index]
-    stream(COLOUR, tmp_path / "c.npy", (20, 9, 12), seed=3)
     colour = generate(COLOUR, (20, 9, 12), seed=3)
-    np.testing.assert_array_equal(np.load(tmp_path / "c.npy"), colour)
+    for name, rgb in (("c.npy", np.load), ("c.tif", tifffile.imread)):
+        stream(COLOUR, tmp_path / name, (20, 9, 12), seed=3)
+        np.testing.assert_array_equal(rgb(tmp_path / name), colour)
+    with tifffile.TiffFile(tmp_path / "c.tif") as tif:
+        assert (tif.series[0].axes, tif.pages[0].photometric.name) == ("ZYXS", "RGB")  # type: ignore[union-attr]
     stream(COLOUR, tmp_path / "slices", (20, 9, 12), seed=3)
     from PIL import Image
 
     with Image.open(tmp_path / "slices" / "0019.png") as image:
         np.testing.assert_array_equal(np.asarray(image), colour[19])
-    with pytest.raises(InputError, match=r"c\.tif: colour is not written to TIFF: use \.npy"):
-        stream(COLOUR, tmp_path / "c.tif", 8)
 
 
 def test_only_one_slab_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,8 @@ from slicegan import runs
 from slicegan.checkpoint import load_model, load_state
 from slicegan.config import from_json
 from slicegan.fidelity import Fidelity, PlaneErrors
-from slicegan.runs import NORM_BATCHES, Record, Run
+from slicegan.record import Record
+from slicegan.runs import NORM_BATCHES, Run
 from slicegan.training import Trainer
 
 LOSSES = ["critic_real", "critic_fake", "penalty", "generator_loss", "wasserstein"]
@@ -160,7 +161,7 @@ def test_validation_noise_is_the_same_at_each_evaluation_and_no_seed_of_a_user(
     first, second = seeds[:3], seeds[3:]
     assert first == second
     assert len({seed for _, seed in first}) == 3
-    assert all(size == 32 and seed >= 2**63 for size, seed in first)
+    assert all(size == 64 and seed >= 2**63 for size, seed in first)
     finished(tmp_path / "other", "training.validation_volumes=3", seed=1)
     assert seeds[6:] == seeds[:6]  # whatever the seed of the run
 

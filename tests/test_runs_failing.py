@@ -160,7 +160,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_the_last_good_state_kept(
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "advance", diverging)
         message = refusal(run.train)
-    assert "a loss is not finite" in message and "last good state is kept" in message
+    assert "a loss or weight is not finite at step" in message
     assert (run.folder / "state.pt").read_bytes() == good[0]
     assert load_model(run.folder).material == run.data.material
     assert len(pd.read_csv(run.folder / "log.csv")) == 1

@@ -34,7 +34,8 @@ from small_runs import (
 
 from slicegan.checkpoint import load_state, save_state
 from slicegan.cli import main
-from slicegan.runs import Run, read_record
+from slicegan.record import read_record
+from slicegan.runs import Run
 
 ROOT = Path(__file__).parents[1]
 
