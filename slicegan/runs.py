@@ -46,8 +46,6 @@ LAST = "last.safetensors"
 STATE = "state.pt"
 # Far from the seeds that users take: what selects a generator must never be what tests it.
 VALIDATION_SEED = 2**63
-# Batches of volumes whose means and variances become those of the averaged generator.
-NORM_BATCHES = 16
 
 
 class Run:
@@ -187,8 +185,14 @@ class Run:
         """The averaged generator as it is now, with statistics of batches re-estimated for it."""
         generator: Generator = copy.deepcopy(self.trainer.average.module)  # type: ignore[assignment]
         random = torch.Generator(self.trainer.device).manual_seed(0)
-        volumes = self.record.config.training.generator_volumes
-        update_bn((self.trainer.noise(volumes, random) for _ in range(NORM_BATCHES)), generator)
+        training = self.record.config.training
+        update_bn(
+            (
+                self.trainer.noise(training.generator_volumes, random)
+                for _ in range(math.ceil(training.norm_volumes / training.generator_volumes))
+            ),
+            generator,
+        )
         return Model(generator.eval(), self.data.material, {})
 
     def save(self) -> None:

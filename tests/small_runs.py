@@ -32,6 +32,7 @@ SETTINGS = (
     "training.generator_volumes=1",
     "training.slices=2",
     "training.validation_volumes=2",
+    "training.norm_volumes=8",
     "training.evaluate_every=2",
     "training.steps=4",
 )

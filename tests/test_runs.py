@@ -20,7 +20,7 @@ from slicegan.checkpoint import load_model, load_state
 from slicegan.config import from_json
 from slicegan.fidelity import Fidelity, PlaneErrors
 from slicegan.record import Record
-from slicegan.runs import NORM_BATCHES, Run
+from slicegan.runs import Run
 from slicegan.training import Trainer
 
 LOSSES = ["critic_real", "critic_fake", "penalty", "generator_loss", "wasserstein"]
@@ -207,7 +207,7 @@ def test_the_averaged_generator_is_saved_with_statistics_of_its_own(tmp_path: Pa
     # The first layer's by definition: over batches, the mean of the mean and of the variance.
     random = torch.Generator().manual_seed(0)
     batches = [average.convs[0](torch.randn(3, 2, 3, 3, 3, generator=random))
-               for _ in range(NORM_BATCHES)]  # fmt: skip
+               for _ in range(3)]  # fmt: skip
     mean = torch.stack([batch.mean(dim=(0, 2, 3, 4)) for batch in batches]).mean(dim=0)
     variance = torch.stack([batch.var(dim=(0, 2, 3, 4)) for batch in batches]).mean(dim=0)
     # Sums of a thousand numbers in float32, in another order.
