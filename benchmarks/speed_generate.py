@@ -36,10 +36,11 @@ from benchmarks.tables import module_command, write_result
 from metrics.io import read
 from metrics.volume import InputError, Phase
 from slicegan.checkpoint import Model
-from slicegan.config import Material, preset
+from slicegan.config import Material
 from slicegan.generation import generate, stream
 from slicegan.latent import latent_noise
 from slicegan.networks import Generator, initialise
+from slicegan.settings import preset
 
 WHOLE, STREAMED, ORIGINAL = "ours, whole", "ours, streamed", "original"
 PAPER, SMALL = "512,256,128,64", "64,48,32,24"

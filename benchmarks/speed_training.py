@@ -96,8 +96,9 @@ def serve_original(checkout: Path, folder: Path, args: argparse.Namespace) -> No
 
 def serve_ours(name: str, folder: Path, args: argparse.Namespace) -> NoReturn:
     """Child process: our training loop, with one of the configs in the folder."""
-    from slicegan.config import Config, from_json
+    from slicegan.config import Config
     from slicegan.data import load_training_data
+    from slicegan.settings import from_json
     from slicegan.training import Trainer
 
     device = torch.device(args.device)
@@ -119,9 +120,9 @@ def prepare(folder: Path, args: argparse.Namespace) -> list[str]:
     """Write the image and the config of each of our rows; their names."""
     import tifffile
 
-    from slicegan.config import override, preset, to_json
     from slicegan.data import load_training_data
     from slicegan.preflight import check, fit
+    from slicegan.settings import override, preset, to_json
 
     field = gaussian_random_field((1, SIDE, SIDE), correlation_length=4, seed=args.seed)
     tifffile.imwrite(_image(folder), field.volume.labels[0].astype(np.uint8))

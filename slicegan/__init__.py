@@ -1,1 +1,6 @@
-"""Learn a generator of 3D microstructures from 2D slices."""
+"""Learn a generator of 3D microstructures from 2D slices, and generate volumes of any size."""
+
+import lazy_loader
+
+# Names and where they come from are in __init__.pyi; loading PyTorch waits until one is used.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

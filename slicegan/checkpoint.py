@@ -22,8 +22,9 @@ from torch import Tensor
 
 from metrics.files import one_line, replacing
 from metrics.volume import InputError
-from slicegan.config import GeneratorConfig, Material, from_json, to_json
+from slicegan.config import GeneratorConfig, Material
 from slicegan.networks import Generator
+from slicegan.settings import from_json, to_json
 
 FORMAT = "slicegan-generator/1"
 WEIGHTS = "generator.safetensors"

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from metrics.arguments import Parser, phase_table, spacing
 from metrics.volume import AXES, InputError, check_spacing
-from slicegan.config import DataConfig, Kind, override, preset
+from slicegan.config import DataConfig, Kind
+from slicegan.settings import override, preset
 
 if TYPE_CHECKING:
     import torch

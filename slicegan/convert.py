@@ -24,10 +24,11 @@ from metrics.files import one_line
 from metrics.provenance import versions
 from metrics.volume import InputError, Phase
 from slicegan.checkpoint import Model, assemble
-from slicegan.config import GeneratorConfig, Kind, Layer, Material, from_json, to_json
+from slicegan.config import GeneratorConfig, Kind, Layer, Material
 from slicegan.data import voxel_size
 from slicegan.images import check_kind
 from slicegan.networks import RESIZE_KERNEL, admissible
+from slicegan.settings import from_json, to_json
 
 LISTS = ("dk", "ds", "df", "dp", "gk", "gs", "gf", "gp")
 MODULES = {"convs": "convs", "bns": "norms", "rcconv": "resize"}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from metrics.files import replacing
 from metrics.volume import InputError
-from slicegan.config import Config, DataConfig, from_json, to_json
+from slicegan.config import Config, DataConfig
+from slicegan.settings import from_json, to_json
 
 RECORD = "config.json"
 

@@ -30,7 +30,7 @@ from metrics.files import one_line, replacing
 from metrics.provenance import machine, versions
 from metrics.volume import InputError
 from slicegan.checkpoint import WEIGHTS, Model, load_state, save_model, save_state
-from slicegan.config import Config, DataConfig, override
+from slicegan.config import Config, DataConfig
 from slicegan.data import TrainingData, load_training_data
 from slicegan.fidelity import judge, reference
 from slicegan.generation import generate
@@ -39,6 +39,7 @@ from slicegan.networks import Generator
 from slicegan.preflight import check, fit
 from slicegan.preview import plot_fidelity, plot_losses, preview
 from slicegan.record import Record, read_record, write_record
+from slicegan.settings import override
 from slicegan.stopping import stop_signals
 from slicegan.training import Trainer
 

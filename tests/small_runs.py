@@ -18,8 +18,9 @@ import torch
 from metrics.shapes import gaussian_random_field
 from slicegan import runs
 from slicegan.checkpoint import load_model, load_state
-from slicegan.config import DataConfig, override, preset
+from slicegan.config import DataConfig
 from slicegan.runs import Run
+from slicegan.settings import override, preset
 from slicegan.training import Trainer
 
 CPU = torch.device("cpu")

@@ -26,8 +26,9 @@ from slicegan.checkpoint import (
     save_model,
     save_state,
 )
-from slicegan.config import GeneratorConfig, Layer, Material, to_json
+from slicegan.config import GeneratorConfig, Layer, Material
 from slicegan.networks import Generator, initialise
+from slicegan.settings import to_json
 
 CONFIG = GeneratorConfig(
     latent_channels=4, filters=(8, 6), layers=(*[Layer(4, 2, 2)] * 2, Layer(4, 2, 3))

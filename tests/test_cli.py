@@ -22,10 +22,10 @@ from metrics.volume import Phase
 from slicegan import cli
 from slicegan.checkpoint import load_model, load_state
 from slicegan.cli import main
-from slicegan.config import presets
 from slicegan.convert import convert
 from slicegan.generation import generate
 from slicegan.record import read_record
+from slicegan.settings import presets
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ("train", "generate", "info", "convert")

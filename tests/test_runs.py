@@ -17,10 +17,10 @@ from small_runs import CPU, differences, disk_full, draw_nothing, finished, leav
 
 from slicegan import runs
 from slicegan.checkpoint import load_model, load_state
-from slicegan.config import from_json
 from slicegan.fidelity import Fidelity, PlaneErrors
 from slicegan.record import Record
 from slicegan.runs import Run
+from slicegan.settings import from_json
 from slicegan.training import Trainer
 
 LOSSES = ["critic_real", "critic_fake", "penalty", "generator_loss", "wasserstein"]

@@ -1,0 +1,160 @@
+"""Train a shipped generator, measure it against the real volume, and write its file and card.
+
+``python -m benchmarks.train_pretrained snow`` goes on where it was stopped; the run lies in
+``--runs``. When training has ended, `slicegan/pretrained/NAME.safetensors` (16-bit weights) and
+`NAME.json` are written: on what it was trained, how long, and how good it is. The volumes that say
+so come from seeds that neither training nor the choice of the best step has seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import datasets
+from benchmarks.tables import module_command
+from metrics.comparison import compare
+from metrics.files import replacing
+from metrics.io import write
+from metrics.volume import InputError, Volume
+from slicegan.checkpoint import PRETRAINED, load_model, save_model
+from slicegan.config import DataConfig
+from slicegan.generation import generate
+from slicegan.record import RECORD
+from slicegan.runs import Run
+from slicegan.settings import override, preset
+
+TEST_VOLUMES = 8
+COLUMNS = (
+    *("metric", "phase", "axis", "unit", "gen", "gen_low", "gen_high", "real", "real_low"),
+    *("real_high", "ratio", "ratio_low", "ratio_high", "verdict", "n_gen", "n_real"),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A shipped generator: what it learns from, and how.
+
+    Parameters
+    ----------
+    dataset : str
+        Of `benchmarks.datasets`.
+    slices : str
+        Which slices training sees, in words.
+    preset : str
+        Of networks and training.
+    settings : tuple of str
+        Changes of the preset.
+    isotropic : bool
+        Whether all axes are alike: one critic.
+    """
+
+    dataset: str
+    slices: str
+    preset: str = "narrow"
+    settings: tuple[str, ...] = ()
+    isotropic: bool = True
+
+
+CASES = {
+    "snow": Case("snow", "all 300 slices of the volume along z, y and x (none is left unseen)"),
+}
+
+
+def start(name: str, folder: Path, *, seed: int, device: torch.device) -> Run:
+    """Run of a case: a new one, or the one that the folder holds."""
+    if (folder / RECORD).exists():
+        return Run.resume(folder, device=device)
+    case, real = CASES[name], datasets.load(CASES[name].dataset)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    image = folder.parent / f"{name}.tif"
+    write(real, image)
+    phases = {phase.name: phase.value for phase in real.phases}
+    data = DataConfig((str(image),), phases=phases, isotropic=case.isotropic)
+    config = override(preset(case.preset), case.settings)
+    return Run.start(folder, data, config, seed=seed, device=device)
+
+
+def card(name: str, run: Run, volumes: Sequence[Volume], command: str) -> dict[str, Any]:
+    """What a user should know of a generator."""
+    case, record = CASES[name], run.record
+    dataset, real = datasets.DATASETS[case.dataset], datasets.load(case.dataset)
+    measured = compare(volumes, real)
+    best = min(run.rows, key=lambda row: row["score"])
+    return {
+        "name": name,
+        "trained on": {
+            "dataset": dataset.name,
+            "what": dataset.note,
+            "source": dataset.url,
+            "licence": dataset.licence,
+            "sha256 of the source": dataset.sha256,
+            "sha256 of the training file": record.hashes,
+            "slices seen": case.slices,
+        },
+        "training": {
+            "preset": case.preset,
+            "settings": list(case.settings),
+            "seed": record.seed,
+            "steps": run.trainer.step,
+            "steps of the generator shipped": best["step"],
+            "seconds": round(run.seconds),
+            "machine": record.machine,
+            "device": f"{run.trainer.device}, {torch.get_num_threads()} threads",
+            "command": command,
+            "versions": record.versions,
+        },
+        "errors against the training images, on validation seeds": {
+            key: best[key] for key in ("fraction", "s2", "boundary")
+        },
+        "against the real volume": {
+            "generated": f"{len(volumes)} volumes of {volumes[0].shape}, seeds 0 to "
+            f"{len(volumes) - 1}",
+            "sub-volumes": measured.settings["subvolume"],
+            "table": json.loads(measured.table[list(COLUMNS)].to_json(orient="records")),
+        },
+        "generator": asdict(record.config.generator),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", choices=tuple(CASES))
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs (runs)")
+    parser.add_argument("--seed", type=int, default=0, help="of training (0)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--out", type=Path, default=Path(str(PRETRAINED)), help="of file and card")
+    args = parser.parse_args(argv)
+    command = module_command("train_pretrained", argv)
+    try:
+        device, folder = torch.device(args.device), args.runs / f"{args.name}_{args.seed}"
+        run = start(args.name, folder, seed=args.seed, device=device)
+        if not run.train(progress=True):
+            print(f"stopped; the same command goes on: {command}")
+            return 130
+        file = args.out / f"{args.name}.safetensors"
+        args.out.mkdir(parents=True, exist_ok=True)
+        save_model(load_model(folder), file, half=True)
+        side = datasets.load(CASES[args.name].dataset).shape
+        volumes = [generate(str(file), side, seed=seed) for seed in range(TEST_VOLUMES)]
+        with replacing(file.with_suffix(".json")) as temporary:
+            text = json.dumps(card(args.name, run, volumes, command), indent=2, allow_nan=False)
+            temporary.write_text(text + "\n", encoding="utf-8")
+    except InputError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    print(file)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
