@@ -41,8 +41,8 @@ WGAN = "loss=wgan-gp real_slices=48 critic_steps={} penalty=10 penalty_every=1 b
 VARIANTS = {
     "tiny": "",
     "wgan-gp, 5 critic steps, its rates": WGAN.format(5)
-    + " generator_rate=1e-4 critic_rate=1e-4 steps=150",
-    "wgan-gp, 1 critic step": WGAN.format(1) + " steps=500",
+    + " generator_rate=1e-4 critic_rate=1e-4 steps=250",
+    "wgan-gp, 1 critic step": WGAN.format(1) + " steps=800",
     "first weights N(0, 0.02)": "init=normal",
     "first weights of PyTorch": "init=torch",
     "rates 5e-4": "generator_rate=5e-4 critic_rate=5e-4",
@@ -57,7 +57,7 @@ VARIANTS = {
     "penalty at every step": "penalty_every=1 steps=700",
     "4 volumes, 8 slices each": "critic_volumes=4 generator_volumes=4 slices=8 steps=400",
     "all 32 slices": "slices=0 steps=600",
-    "4 slices": "slices=4 steps=1500",
+    "4 slices": "slices=4 steps=2500",
 }
 
 

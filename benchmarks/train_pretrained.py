@@ -64,7 +64,11 @@ class Case:
 
 
 CASES = {
-    "snow": Case("snow", "all 300 slices of the volume along z, y and x (none is left unseen)"),
+    "snow": Case(
+        "snow",
+        "all 300 slices of the volume along z, y and x (none is left unseen)",
+        settings=("training.steps=12000",),
+    ),
 }
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from benchmarks import compare, coverage, demo, pairs, picture, speed
+from benchmarks import coverage, demo, export, pairs, picture, speed
 from benchmarks.tables import markdown, write_result
-from metrics import TABLE_COLUMNS, volume_fraction, write
+from metrics import TABLE_COLUMNS, read, volume_fraction, write
 from metrics.shapes import gaussian_random_field, plurigaussian
 
 
@@ -100,14 +101,29 @@ def test_demo_says_what_is_missing(
     assert not (tmp_path / "demo").exists()
 
 
-def test_picture_of_a_demo(tmp_path: Path) -> None:
-    model = gaussian_random_field((32,) * 3, correlation_length=2, seed=1).volume
-    for name, volume in (("real", model), ("gen", demo.random_twin(model))):
-        write(volume, tmp_path / f"{name}.tif")
-    argv = [str(tmp_path / "gen.tif"), str(tmp_path / "real.tif"), "--quiet", "--workers", "1",
-            "--metrics", "volume_fraction,chord_length,two_point_correlation",
-            "--out", str(tmp_path / "report")]  # fmt: skip
-    assert compare.main(argv) == 0
+def test_export_writes_a_volume_and_its_middle_slice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = gaussian_random_field((9, 16, 20), correlation_length=2, fractions=(0.3, 0.3, 0.4),
+                                   seed=1).volume  # fmt: skip
+    monkeypatch.setattr(export.datasets, "load", lambda name: volume)
+    assert export.main(["snow", "--out", str(tmp_path / "new")]) == 0
+    assert np.array_equal(read(tmp_path / "new" / "snow.tif").labels, volume.labels)
+    with Image.open(tmp_path / "new" / "snow.png") as image:
+        assert np.array_equal(np.asarray(image), np.array([0, 127, 255])[volume.labels[4]])
+
+
+def test_picture_of_a_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Small fields stand in for the snow and for its generator.
+    fields = (gaussian_random_field((32,) * 3, correlation_length=2, seed=s).volume for s in (1, 2))
+    real, generated = fields
+    monkeypatch.setattr(demo.datasets, "load", lambda name: real)
+    monkeypatch.setattr(demo, "generate", lambda name, shape, *, seed: generated)
+    command = demo.compare.main
+    quick = ["--quiet", "--workers", "1", "--metrics", "volume_fraction,chord_length"]
+    monkeypatch.setattr(demo.compare, "main", lambda argv: command([*argv, *quick]))
+    assert demo.main(["--out", str(tmp_path)]) == 0
+    assert {file.name for file in tmp_path.glob("*/report.html")} == {"report.html"}
     out = tmp_path / "docs" / "demo.png"
     assert picture.main(["--demo", str(tmp_path), "--out", str(out)]) == 0
     assert out.read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,44 @@
+"""Write a volume of the registry as a TIFF stack, and its middle slice as a picture.
+
+``python -m benchmarks.export snow --out data`` makes ``data/snow.tif`` and ``data/snow.png``: what
+a tomogram shows, and the one micrograph that somebody without a tomogram has. In the picture the
+phases are evenly spaced greys.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks import datasets
+from metrics.io import write
+from metrics.volume import InputError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", choices=tuple(datasets.DATASETS), metavar="NAME")
+    parser.add_argument("--out", type=Path, default=Path(), help="folder (the present one)")
+    args = parser.parse_args(argv)
+    try:
+        volume = datasets.load(args.name)
+        args.out.mkdir(parents=True, exist_ok=True)
+        write(volume, args.out / f"{args.name}.tif")
+    except InputError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    middle = volume.labels[volume.shape[0] // 2]
+    greys = np.linspace(0, 255, len(volume.phases)).astype(np.uint8)
+    Image.fromarray(greys[middle]).save(args.out / f"{args.name}.png")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
