@@ -42,6 +42,8 @@ VARIANTS = {
     "tiny": "",
     "wgan-gp, 5 critic steps, its rates": WGAN.format(5)
     + " generator_rate=1e-4 critic_rate=1e-4 steps=250",
+    "the same, ten times longer": WGAN.format(5)
+    + " generator_rate=1e-4 critic_rate=1e-4 steps=2500",
     "wgan-gp, 1 critic step": WGAN.format(1) + " steps=800",
     "first weights N(0, 0.02)": "init=normal",
     "first weights of PyTorch": "init=torch",
@@ -52,6 +54,7 @@ VARIANTS = {
     "weights not averaged": "average=0",
     "weights averaged over 500 steps": "average=0.998",
     "BatchNorm from 16 volumes": "norm_volumes=16",
+    "BatchNorm frozen at half time": "freeze_norms=0.5",
     "penalty 0.2": "penalty=0.2",
     "penalty 5": "penalty=5",
     "penalty at every step": "penalty_every=1 steps=700",

@@ -143,6 +143,9 @@ class TrainingConfig:
         Volumes whose means and variances are given to BatchNorm in the averaged generator. With 16
         of 64^3 voxels the volume fractions of one generator differed by 0.004 from draw to draw,
         with 64 by 0.001.
+    freeze_norms : float
+        Share of the steps after which BatchNorm keeps such means and variances in training too,
+        instead of those of each batch; 1: never.
     latent_size : int
         Sites of the latent noise along each axis; 4 gives volumes of 64 voxels.
     evaluate_every : int
@@ -172,6 +175,7 @@ class TrainingConfig:
     init: Literal["normal", "he", "torch"] = "normal"
     average: Share = 0.0
     norm_volumes: PositiveInt = 64
+    freeze_norms: Share = 1.0
     latent_size: PositiveInt = 4
     evaluate_every: PositiveInt = 100
     validation_volumes: PositiveInt = 4

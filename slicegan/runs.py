@@ -24,7 +24,6 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from torch.optim.swa_utils import update_bn
 
 from metrics.files import one_line, replacing
 from metrics.provenance import machine, versions
@@ -183,17 +182,11 @@ class Run:
         self.save()
 
     def _model(self) -> Model:
-        """The averaged generator as it is now, with statistics of batches re-estimated for it."""
+        """The averaged generator as it is now; unless frozen, BatchNorm is measured anew for it."""
         generator: Generator = copy.deepcopy(self.trainer.average.module)  # type: ignore[assignment]
-        random = torch.Generator(self.trainer.device).manual_seed(0)
-        training = self.record.config.training
-        update_bn(
-            (
-                self.trainer.noise(training.generator_volumes, random)
-                for _ in range(math.ceil(training.norm_volumes / training.generator_volumes))
-            ),
-            generator,
-        )
+        if not self.trainer.frozen:
+            random = torch.Generator(self.trainer.device).manual_seed(0)
+            self.trainer.measure_norms(generator, random)
         return Model(generator.eval(), self.data.material, {})
 
     def save(self) -> None:

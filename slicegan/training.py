@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import Adam
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from slicegan.config import Config
 from slicegan.losses import critic_loss, generator_loss, penalty
@@ -63,6 +63,8 @@ class Trainer:
             self.players.append(Player(critic, source, adam))
         ema = get_ema_multi_avg_fn(self.config.average)
         self.average = AveragedModel(self.generator, multi_avg_fn=ema)
+        share = self.config.freeze_norms
+        self._freeze_step = max(1, round(share * self.config.steps)) if share < 1 else math.inf
         self.step = 0
 
     def _network(self, network: Any, layout: torch.memory_format) -> Any:
@@ -74,6 +76,7 @@ class Trainer:
     def advance(self) -> dict[str, Tensor]:
         """One step of the generator, after `critic_steps` of each critic; losses of the last."""
         self._set_rates()
+        self.generator.train(not self.frozen)
         # Shapes never change: it pays to try which algorithm of cuDNN is the fastest.
         tf32 = self.config.precision != "float32"
         with torch.backends.cudnn.flags(benchmark=True, allow_tf32=tf32):
@@ -85,6 +88,8 @@ class Trainer:
             losses["generator_loss"] = self._learn()
         self.average.update_parameters(self.generator)
         self.step += 1
+        if self.step == self._freeze_step:
+            self._freeze()
         return losses
 
     def _teach(self, player: Player, volumes: Tensor) -> dict[str, Tensor]:
@@ -134,6 +139,26 @@ class Trainer:
         n = self.config.latent_size
         shape = (count, self.generator.config.latent_channels, n, n, n)
         return torch.randn(shape, generator=random or self.random, device=self.device)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether BatchNorm no longer looks at the batch."""
+        return self.step >= self._freeze_step
+
+    def measure_norms(self, generator: torch.nn.Module, random: torch.Generator) -> None:
+        """Give BatchNorm the means and variances of `norm_volumes` volumes."""
+        volumes = self.config.generator_volumes
+        batches = math.ceil(self.config.norm_volumes / volumes)
+        update_bn((self.noise(volumes, random) for _ in range(batches)), generator)
+
+    def _freeze(self) -> None:
+        # A volume that is normalised by itself always has the right mean: the generator need not
+        # learn how much volumes differ. By the statistics of all of them, it must.
+        self.measure_norms(self.generator, self.random)
+        for mine, average in zip(
+            self.generator.buffers(), self.average.module.buffers(), strict=True
+        ):
+            average.copy_(mine)
 
     def finite(self) -> bool:
         """Whether all weights are finite numbers."""

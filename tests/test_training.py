@@ -160,6 +160,29 @@ def test_average_follows_the_generator():
     torch.testing.assert_close(weights(slow.average.module), expected, rtol=0, atol=5e-7)
 
 
+def norms(network) -> torch.Tensor:
+    return torch.cat([b.flatten() for name, b in network.named_buffers() if "running" in name])
+
+
+def test_frozen_norms_stay_and_volumes_no_longer_depend_on_their_batch():
+    run = trainer(isotropic(), freeze_norms=0.5, norm_volumes=3)
+    run.advance()
+    assert not run.frozen
+    run.advance()
+    assert run.frozen  # after two of four steps
+    kept = norms(run.generator)
+    assert torch.equal(kept, norms(run.average.module))
+    run.advance()
+    assert torch.equal(norms(run.generator), kept)
+    # A volume no longer depends on those that are generated beside it.
+    one, other = (run.noise(1, torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    alone, beside = run.generator(one), run.generator(torch.cat([one, other]))[:1]
+    torch.testing.assert_close(alone, beside, rtol=0, atol=1e-5)  # float32
+    free = trainer(isotropic())
+    free.advance()
+    assert not torch.allclose(free.generator(one), free.generator(torch.cat([one, other]))[:1])
+
+
 def test_seeds_repeat_and_differ():
     runs = [trainer(isotropic(), seed=seed) for seed in (0, 0, 1)]
     for run in runs:
@@ -168,9 +191,10 @@ def test_seeds_repeat_and_differ():
     assert torch.equal(same, again) and not torch.equal(same, different)
 
 
+@pytest.mark.parametrize("freeze", [0.25, 0.75, 1.0])  # before, after the stop, never
 @pytest.mark.parametrize("sources", [isotropic, three_images])
-def test_a_restored_run_equals_the_uninterrupted_one_bit_for_bit(sources, tmp_path):
-    settings = {"average": 0.9, "decay": 0.5, "penalty_every": 3}
+def test_a_restored_run_equals_the_uninterrupted_one_bit_for_bit(sources, freeze, tmp_path):
+    settings = {"average": 0.9, "decay": 0.5, "penalty_every": 3, "freeze_norms": freeze}
     whole = trainer(sources(), **settings)
     for _ in range(2):
         whole.advance()

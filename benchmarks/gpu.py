@@ -1,0 +1,78 @@
+"""Everything that wants a GPU, in one command that can be stopped and goes on.
+
+``python -m benchmarks.gpu --reference CHECKOUT`` measures training and generation beside the
+original, then trains the preset `fast` on one slice of the electrode and one of the sandstone, and
+compares volumes of fresh seeds with the tomograms. Each stage that has its result in ``--out`` is
+left out, and a training that was stopped goes on: where a command may run for ten minutes only,
+repeat ``timeout -s INT 580 python -m benchmarks.gpu ...`` until it says that all is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+MATERIALS = ("nmc", "berea")
+SIDE, COUNT = 128, 16
+
+
+def stages(out: Path, reference: Path, seed: int, device: str) -> list[tuple[Path, list[str]]]:
+    """Each result with the arguments of ``python`` that make it, in order."""
+    data, seeded = out / "data", ["--seed", str(seed), "--device", device]
+    beside = ["--reference", str(reference), "--device", device, "--out", str(out)]
+    todo = [
+        (out / "speed_training.csv", ["-m", "benchmarks.speed_training", *beside]),
+        (out / "speed_generate.csv", ["-m", "benchmarks.speed_generate", *beside, "--large"]),
+    ]
+    for name in MATERIALS:
+        run, volumes = out / f"run_{name}", out / f"gen_{name}"
+        train = ["-m", "slicegan", "train", "--out", str(run), "--device", device]
+        if (run / "config.json").exists():
+            train.append("--resume")
+        else:
+            train += [str(data / f"{name}.png"), "--preset", "fast", "--seed", str(seed)]
+        generate = ["-m", "slicegan", "generate", str(run), "--size", str(SIDE), *seeded]
+        last = volumes / f"gen_{COUNT - 1}.tif"
+        real, report = str(data / f"{name}.tif"), out / f"report_{name}"
+        todo += [
+            (data / f"{name}.png", ["-m", "benchmarks.export", name, "--out", str(data)]),
+            (run / "done", train),
+            (last, [*generate, "--count", str(COUNT), "--out", str(volumes / "gen.tif")]),
+            (
+                report / "report.html",
+                [
+                    *("benchmarks/compare.py", str(volumes / "*.tif"), real),
+                    *("--device", device, "--out", str(report)),
+                ],
+            ),
+        ]
+    return todo
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--reference", type=Path, required=True, help="checkout of the original")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/gpu"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
+    args = parser.parse_args(argv)
+    for result, command in stages(args.out, args.reference, args.seed, args.device):
+        if result.exists():
+            continue
+        result.parent.mkdir(parents=True, exist_ok=True)
+        print(f"\n{result}: python {' '.join(command)}", flush=True)
+        if status := subprocess.run([sys.executable, *command]).returncode:
+            return status
+        if result.name == "done":  # training leaves no file of its own that says it has ended
+            result.touch()
+    print("all is done")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,48 @@
+"""The GPU job: every stage once, in order, and on from where it stopped."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from benchmarks import gpu
+from benchmarks.compare import _parser as compare_parser
+from slicegan.cli import _parser as slicegan_parser
+
+
+def test_a_job_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[list[str]] = []
+
+    def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+        done.append(command[1:])
+        result = next(iter(path for path, words in todo() if words == command[1:]))
+        if len(done) == 4:  # stopped in the first training
+            (result.parent / "config.json").touch()
+            return subprocess.CompletedProcess(command, 130)
+        if result.name != "done":
+            result.touch()
+        return subprocess.CompletedProcess(command, 0)
+
+    def todo():
+        return gpu.stages(tmp_path, Path("original"), 0, "cpu")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    argv = ["--reference", "original", "--out", str(tmp_path), "--device", "cpu"]
+    assert gpu.main(argv) == 130
+    assert "--preset" in done[3]
+    assert gpu.main(argv) == 0
+    assert "--resume" in done[4] and "--preset" not in done[4]
+    assert len(done) == len(todo()) + 1
+    before = len(done)
+    assert gpu.main(argv) == 0
+    assert len(done) == before
+
+
+def test_every_command_is_one_that_its_program_takes(tmp_path: Path) -> None:
+    for _, (module, *words) in gpu.stages(tmp_path, Path("original"), 0, "cpu"):
+        if words[0] == "slicegan":
+            slicegan_parser().parse_args(words[1:])
+        elif module == "benchmarks/compare.py":
+            compare_parser().parse_args(words)
