@@ -15,6 +15,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.datasets import DATASETS
+
 MATERIALS = ("nmc", "berea")
 SIDE, COUNT = 128, 16
 
@@ -34,6 +36,8 @@ def stages(out: Path, reference: Path, seed: int, device: str) -> list[tuple[Pat
             train.append("--resume")
         else:
             train += [str(data / f"{name}.png"), "--preset", "fast", "--seed", str(seed)]
+            dataset = DATASETS[name]
+            train += ["--spacing", str(dataset.voxel), "--unit", str(dataset.unit)]
         generate = ["-m", "slicegan", "generate", str(run), "--size", str(SIDE), *seeded]
         last = volumes / f"gen_{COUNT - 1}.tif"
         real, report = str(data / f"{name}.tif"), out / f"report_{name}"
@@ -52,6 +56,15 @@ def stages(out: Path, reference: Path, seed: int, device: str) -> list[tuple[Pat
     return todo
 
 
+def finished(command: list[str]) -> int:
+    """Exit status of a command; Ctrl-C, which it gets as well, gives it time to save its work."""
+    with subprocess.Popen(command) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            return process.wait() or 130
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -66,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             continue
         result.parent.mkdir(parents=True, exist_ok=True)
         print(f"\n{result}: python {' '.join(command)}", flush=True)
-        if status := subprocess.run([sys.executable, *command]).returncode:
+        if status := finished([sys.executable, *command]):
             return status
         if result.name == "done":  # training leaves no file of its own that says it has ended
             result.touch()

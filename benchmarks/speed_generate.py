@@ -30,8 +30,8 @@ import pandas as pd
 import torch
 from torch import nn
 
+from benchmarks.original import commit_of
 from benchmarks.processes import in_turn, peak, reset_peak, resident
-from benchmarks.speed_training import commit_of
 from benchmarks.tables import module_command, write_result
 from metrics.io import read
 from metrics.volume import InputError, Phase

@@ -29,7 +29,6 @@ import io
 import json
 import math
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -43,6 +42,7 @@ import psutil
 import torch
 
 from benchmarks.meter import Finished, Meter
+from benchmarks.original import commit_of
 from benchmarks.processes import in_turn
 from benchmarks.tables import module_command, write_result
 from metrics.shapes import gaussian_random_field
@@ -58,8 +58,6 @@ EQUAL_BATCHES = [
     "training.slices=0",
     "training.real_slices=8",
 ]
-SIGNATURE = "def train(pth, imtype, datatype, real_data, Disc, Gen, nc, l, nz, sf)"
-REMEDY = "git clone https://github.com/stke9/SliceGAN and give its path"
 WIDTH = {"cpu": 8, "cuda": 64}  # 64 is the paper's
 PHASES, SLICE, SIDE = 2, 64, 256
 # The original keeps so many crops of each axis as float32, while it prepares the next in float64.
@@ -146,35 +144,6 @@ def prepare(folder: Path, args: argparse.Namespace) -> list[str]:
 
 def _image(folder: Path) -> Path:
     return folder / "image.tif"
-
-
-def commit_of(checkout: Path) -> str:
-    """Commit of a checkout of the original, found unmodified.
-
-    Raises
-    ------
-    InputError
-        If it is no such checkout.
-    """
-    model = checkout / "slicegan" / "model.py"
-    if not model.is_file() or SIGNATURE not in model.read_text(encoding="utf-8"):
-        raise InputError(f"{checkout} is not the original SliceGAN: {REMEDY}")
-    files = _git(checkout, "ls-tree", "--name-only", "HEAD", "slicegan/").split()
-    if not files:
-        raise InputError(f"{checkout} is not a git checkout of its own: {REMEDY}")
-    for file in files:
-        committed, path = _git(checkout, "show", f"HEAD:./{file}"), checkout / file
-        if not path.is_file() or path.read_text(encoding="utf-8") != committed:
-            raise InputError(f"{path} is not as committed: {REMEDY}")
-    return _git(checkout, "rev-parse", "HEAD").strip()
-
-
-def _git(checkout: Path, *words: str) -> str:
-    command = ["git", "-C", str(checkout), *words]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8")
-    if done.returncode:
-        raise InputError(f"{checkout}: git says {done.stderr.strip()!r}: {REMEDY}")
-    return done.stdout
 
 
 def check_memory() -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from benchmarks import datasets
+from benchmarks.learning import settings_of
 from benchmarks.tables import module_command
 from metrics.comparison import compare
 from metrics.files import replacing
@@ -67,7 +68,7 @@ CASES = {
     "snow": Case(
         "snow",
         "all 300 slices of the volume along z, y and x (none is left unseen)",
-        settings=("training.steps=12000",),
+        settings=("training.steps=10000",),
     ),
 }
 
@@ -104,8 +105,7 @@ def card(name: str, run: Run, volumes: Sequence[Volume], command: str) -> dict[s
             "slices seen": case.slices,
         },
         "training": {
-            "preset": case.preset,
-            "settings": list(case.settings),
+            "settings": settings_of(record.config),
             "seed": record.seed,
             "steps": run.trainer.step,
             "steps of the generator shipped": best["step"],

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from metrics.volume import InputError
 
+TEMPORARY = ".writing-"
+
 
 @contextmanager
 def replacing(path: Path, *, extend: bool = False) -> Iterator[Path]:
@@ -20,7 +22,7 @@ def replacing(path: Path, *, extend: bool = False) -> Iterator[Path]:
     """
     if path.is_dir() and any(path.iterdir()):
         raise InputError("is a folder with something in it: choose a new name")
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=TEMPORARY) as folder:
         temporary = Path(folder, path.name)
         if extend and path.exists():
             shutil.copyfile(path, temporary)

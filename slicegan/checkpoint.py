@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from metrics.files import one_line, replacing
@@ -41,7 +41,7 @@ class Model:
     Parameters
     ----------
     generator : Generator
-        In eval mode, on the CPU.
+        In eval mode.
     material : Material
         Phases (one for each channel of the generator), voxel spacing and unit.
     facts : mapping of str to str
@@ -109,7 +109,8 @@ def save_model(model: Model, path: str | os.PathLike[str], *, half: bool = False
     with one_line(path, "written", "free some space or choose another folder"):
         _check_finite(weights)
         with replacing(Path(path)) as temporary:
-            save_file(weights, temporary, metadata=metadata)
+            # `save_file` would make a file that nobody else may read.
+            temporary.write_bytes(save(weights, metadata))
 
 
 def load_model(source: str | os.PathLike[str]) -> Model:

@@ -66,7 +66,8 @@ def train(args: argparse.Namespace) -> bool:
             config = override(config, [f"training.steps={args.steps}"])
         run = Run.start(args.out, _data(args), config, seed=args.seed, device=device)
     if not args.quiet:
-        print("\n".join(plan(run.data, run.record.config, device=device)), flush=True)
+        lines = plan(run.data, run.record.config, device=device, done=run.trainer.step)
+        print("\n".join(lines), flush=True)
     finished = run.train(progress=not args.quiet)
     if not args.quiet:
         print(run.summary())
@@ -242,7 +243,7 @@ def _generate_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     add("--count", type=int, default=1, help="independent volumes, numbered files (%(default)s)")
     add("--seed", type=int, default=0, help="(%(default)s)")
     add("--periodic", default="", metavar="AXES", help="axes without a seam, e.g. zyx")
-    add("--origin", type=_size, default=(0, 0, 0), metavar="Z,Y,X", help="window of the volume")
+    add("--origin", type=_size, default=(0, 0, 0), metavar="Z,Y,X", help="e.g. --origin=-32,0,0")
     add("--device", help="cpu or cuda (cuda if there is one)")
     add("--quiet", action="store_true", help="print nothing but errors")
 

@@ -128,7 +128,8 @@ class TrainingConfig:
     penalty_every : int
         Steps of a critic from one penalty to the next, which then weighs as many times more.
     penalty_slices : int
-        Slices that a penalty is taken on, drawn from all generated; 0 takes as many as are real.
+        Slices that a penalty is taken on, drawn from all generated; 0 takes as many as are real,
+        or all that are generated if those are fewer.
     generator_rate, critic_rate : float
         Learning rates of Adam.
     betas : (float, float)
@@ -136,16 +137,13 @@ class TrainingConfig:
     decay : float
         Share of the learning rates left at the end, reached along a cosine; 1 keeps them constant.
     init : {"normal", "he", "torch"}
-        First weights: N(0, 0.02) as DCGAN, N(0, 2 / fan-in), or PyTorch's default.
+        Variance of the first weights: 0.02^2 as DCGAN, 2 / fan-in, or 1 / (3 fan-in).
     average : float
         Decay of the exponential moving average of the generator's weights; 0 uses the last ones.
     norm_volumes : int
         Volumes whose means and variances are given to BatchNorm in the averaged generator. With 16
         of 64^3 voxels the volume fractions of one generator differed by 0.004 from draw to draw,
         with 64 by 0.001.
-    freeze_norms : float
-        Share of the steps after which BatchNorm keeps such means and variances in training too,
-        instead of those of each batch; 1: never.
     latent_size : int
         Sites of the latent noise along each axis; 4 gives volumes of 64 voxels.
     evaluate_every : int
@@ -175,7 +173,6 @@ class TrainingConfig:
     init: Literal["normal", "he", "torch"] = "normal"
     average: Share = 0.0
     norm_volumes: PositiveInt = 64
-    freeze_norms: Share = 1.0
     latent_size: PositiveInt = 4
     evaluate_every: PositiveInt = 100
     validation_volumes: PositiveInt = 4

@@ -148,9 +148,9 @@ def initialise(network: nn.Module, scheme: str, random: torch.Generator) -> None
         Generator or critic on the device of `random`.
     scheme : {"normal", "he", "torch"}
         Standard deviation of the (zero-mean) weights: 0.02 as in DCGAN; that of He et al. 2015,
-        sqrt(2 / fan-in), which keeps the variance of signals under ReLU; or that of PyTorch's
-        default, sqrt(1 / (3 fan-in)). The fan-in of a transposed convolution counts the
-        elements that meet in one voxel.
+        sqrt(2 / fan-in), which keeps the variance of signals under ReLU; or sqrt(1 / (3 fan-in)),
+        which is PyTorch's default for convolutions that are not transposed. The fan-in of a
+        transposed convolution counts the elements that meet in one voxel.
     random : torch.Generator
         Source of the weights.
     """

@@ -73,8 +73,8 @@ def check(data: TrainingData, config: Config) -> None:
             _check_image(name, image, size, data.material)
 
 
-def plan(data: TrainingData, config: Config, *, device: torch.device) -> list[str]:
-    """Lines that tell what training on a device will do.
+def plan(data: TrainingData, config: Config, *, device: torch.device, done: int = 0) -> list[str]:
+    """Lines that tell what training on a device will do, `done` steps of it being over.
 
     The time is that of all passes through the networks (`passes`), with the time of one pass
     measured on the device in about a second (longer on a slow CPU), in float32; optimisers and
@@ -89,7 +89,7 @@ def plan(data: TrainingData, config: Config, *, device: torch.device) -> list[st
     generator, critic = Generator(config.generator).to(device), Critic(config.critic).to(device)
     training = config.training
     work = passes(data.sources, config)
-    seconds = training.steps * (
+    seconds = (training.steps - done) * (
         work.volumes
         * seconds_per_pass(generator, noise(config).to(device), training.generator_volumes)
         + work.slices
@@ -223,7 +223,7 @@ def _shown(source: Source, config: Config) -> tuple[int, int, int]:
     training = config.training
     fake = training.critic_volumes * _slices_per_volume(source, config)
     real = training.real_slices or fake
-    return fake, real, training.penalty_slices or real
+    return fake, real, min(training.penalty_slices or real, real, fake)
 
 
 def _names(data: TrainingData, source: Source) -> list[str]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -25,7 +26,7 @@ from typing import Any
 
 import torch
 
-from metrics.files import one_line, replacing
+from metrics.files import TEMPORARY, one_line, replacing
 from metrics.provenance import machine, versions
 from metrics.volume import InputError
 from slicegan.checkpoint import WEIGHTS, Model, load_state, save_model, save_state
@@ -125,6 +126,8 @@ class Run:
             )
         with written(folder):
             write_record(run.record, folder)
+            for unfinished in folder.glob(f"{TEMPORARY}*"):  # by a process that was killed
+                shutil.rmtree(unfinished)
         return run
 
     def train(self, *, progress: bool = False) -> bool:
@@ -182,11 +185,10 @@ class Run:
         self.save()
 
     def _model(self) -> Model:
-        """The averaged generator as it is now; unless frozen, BatchNorm is measured anew for it."""
+        """The averaged generator as it is now, with BatchNorm measured anew for it."""
         generator: Generator = copy.deepcopy(self.trainer.average.module)  # type: ignore[assignment]
-        if not self.trainer.frozen:
-            random = torch.Generator(self.trainer.device).manual_seed(0)
-            self.trainer.measure_norms(generator, random)
+        random = torch.Generator(self.trainer.device).manual_seed(0)
+        self.trainer.measure_norms(generator, random)
         return Model(generator.eval(), self.data.material, {})
 
     def save(self) -> None:

@@ -21,12 +21,12 @@ T = TypeVar("T")
 
 
 def to_json(config: Any) -> str:
-    """JSON text of one of the dataclasses above."""
+    """JSON text of one of the dataclasses of `slicegan.config`, or of one that holds them."""
     return json.dumps(asdict(config), indent=2)
 
 
 def from_json(text: str | bytes, kind: type[T]) -> T:
-    """Read one of the dataclasses above from JSON text; what is left out has its default.
+    """Read such a dataclass from JSON text; what is left out has its default.
 
     Raises
     ------

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
+from metrics.volume import InputError
 from slicegan.config import Config
 from slicegan.losses import critic_loss, generator_loss, penalty
 from slicegan.networks import Critic, Generator, initialise
@@ -63,8 +64,6 @@ class Trainer:
             self.players.append(Player(critic, source, adam))
         ema = get_ema_multi_avg_fn(self.config.average)
         self.average = AveragedModel(self.generator, multi_avg_fn=ema)
-        share = self.config.freeze_norms
-        self._freeze_step = max(1, round(share * self.config.steps)) if share < 1 else math.inf
         self.step = 0
 
     def _network(self, network: Any, layout: torch.memory_format) -> Any:
@@ -74,22 +73,20 @@ class Trainer:
         return network
 
     def advance(self) -> dict[str, Tensor]:
-        """One step of the generator, after `critic_steps` of each critic; losses of the last."""
+        """One step of the generator, after `critic_steps` of each critic; mean losses."""
         self._set_rates()
-        self.generator.train(not self.frozen)
         # Shapes never change: it pays to try which algorithm of cuDNN is the fastest.
         tf32 = self.config.precision != "float32"
-        with torch.backends.cudnn.flags(benchmark=True, allow_tf32=tf32):
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=tf32):
+            figures = []
             for _ in range(self.config.critic_steps):
                 with torch.no_grad():
                     volumes = self._volumes(self.config.critic_volumes)
-                figures = [self._teach(player, volumes) for player in self.players]
+                figures += [self._teach(player, volumes) for player in self.players]
             losses = {name: torch.stack([f[name] for f in figures]).mean() for name in figures[0]}
             losses["generator_loss"] = self._learn()
         self.average.update_parameters(self.generator)
         self.step += 1
-        if self.step == self._freeze_step:
-            self._freeze()
         return losses
 
     def _teach(self, player: Player, volumes: Tensor) -> dict[str, Tensor]:
@@ -129,7 +126,7 @@ class Trainer:
 
     def _volumes(self, count: int) -> Tensor:
         """So many generated volumes: (count, channels, Z, Y, X) in float32."""
-        short = self.config.precision == "bf16"
+        short = self.config.precision == "bf16" and self.device.type == "cuda"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=short):
             volumes: Tensor = self.generator(self.noise(count))
         return volumes.float()
@@ -140,25 +137,11 @@ class Trainer:
         shape = (count, self.generator.config.latent_channels, n, n, n)
         return torch.randn(shape, generator=random or self.random, device=self.device)
 
-    @property
-    def frozen(self) -> bool:
-        """Whether BatchNorm no longer looks at the batch."""
-        return self.step >= self._freeze_step
-
     def measure_norms(self, generator: torch.nn.Module, random: torch.Generator) -> None:
         """Give BatchNorm the means and variances of `norm_volumes` volumes."""
         volumes = self.config.generator_volumes
         batches = math.ceil(self.config.norm_volumes / volumes)
         update_bn((self.noise(volumes, random) for _ in range(batches)), generator)
-
-    def _freeze(self) -> None:
-        # A volume that is normalised by itself always has the right mean: the generator need not
-        # learn how much volumes differ. By the statistics of all of them, it must.
-        self.measure_norms(self.generator, self.random)
-        for mine, average in zip(
-            self.generator.buffers(), self.average.module.buffers(), strict=True
-        ):
-            average.copy_(mine)
 
     def finite(self) -> bool:
         """Whether all weights are finite numbers."""
@@ -170,6 +153,7 @@ class Trainer:
         """All that `restore` needs to go on as if never stopped."""
         return {
             "step": self.step,
+            "device": self.device.type,
             "random": self.random.get_state(),
             "generator": self.generator.state_dict(),
             "average": self.average.state_dict(),
@@ -185,7 +169,15 @@ class Trainer:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state."""
+        """Go back to a state.
+
+        Raises
+        ------
+        InputError
+            If it was made on a device of another kind, whose random numbers are not this one's.
+        """
+        if state["device"] != self.device.type:
+            raise InputError(f"it was trained on {state['device']}: go on with that --device")
         self.step = state["step"]
         self.random.set_state(state["random"])
         self.generator.load_state_dict(state["generator"])
@@ -213,7 +205,7 @@ class Trainer:
 
     def _penalised(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Slices for the penalty; the generated ones from all volumes, axes and depths."""
-        count = self.config.penalty_slices or len(real)
+        count = min(self.config.penalty_slices or len(real), len(real), len(fake))
         chosen = torch.randperm(len(fake), generator=self.random, device=self.device)[:count]
         return real[:count], fake[chosen]
 

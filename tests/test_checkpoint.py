@@ -268,15 +268,18 @@ def test_a_material_must_have_a_phase_for_each_channel() -> None:
 def test_a_write_that_fails_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_: Any, path: Path, **__: Any) -> None:
-        Path(path).write_bytes(b"half of it")
+    def full(_: Any, path: Path) -> None:
+        path.write_text("half of it")
         raise OSError(28, "No space left on device")
+
+    def half(path: Path, _: Any) -> None:
+        full(_, path)
 
     path = tmp_path / "a.safetensors"
     save_model(model(), path)
     state = tmp_path / "state.pt"
     save_state({"step": 1}, state)
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(Path, "write_bytes", half)
     monkeypatch.setattr(torch, "save", full)
     assert "No space left on device" in refusal(save_model, replace(model(), facts={}), path)
     assert "No space left on device" in refusal(save_state, {"step": 2}, state)

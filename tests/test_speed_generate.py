@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks import speed_generate
-from benchmarks.speed_training import SIGNATURE
+from benchmarks.original import SIGNATURE
 
 linux_only = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="peak memory needs Linux"

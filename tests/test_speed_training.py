@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import speed_training
+from benchmarks.original import commit_of
 from benchmarks.processes import in_turn
 from metrics import InputError
 
@@ -132,7 +133,7 @@ def test_only_the_original_is_accepted(
 def test_a_modified_original_is_refused(
     name: str, checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert speed_training.commit_of(checkout) == git(checkout, "rev-parse", "HEAD")
+    assert commit_of(checkout) == git(checkout, "rev-parse", "HEAD")
     with (checkout / "slicegan" / name).open("a") as file:
         file.write("# faster\n")
     assert f"{name} is not as committed" in refusal(checkout, capsys)

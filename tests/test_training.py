@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from metrics.volume import InputError
 from slicegan import training
 from slicegan.config import Config, CriticConfig, GeneratorConfig, TrainingConfig
 from slicegan.sources import Source
@@ -134,6 +135,40 @@ def test_lazy_penalty_weighs_as_many_times_more(monkeypatch):
     assert [float(run.advance()["penalty"]) for _ in range(4)] == [6.0, 0.0, 6.0, 0.0]
 
 
+def test_the_penalty_of_all_critic_steps_is_reported(monkeypatch):
+    run = trainer(isotropic(), penalty_every=2, critic_steps=2)
+    monkeypatch.setattr(training, "penalty", lambda *args: torch.tensor(3.0))
+    assert [float(run.advance()["penalty"]) for _ in range(2)] == [3.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"real_slices": 64}, {"real_slices": 32, "penalty_slices": 40}, {"slices": 1}]
+)
+def test_a_penalty_needs_as_many_real_as_generated_slices(settings):
+    run = trainer(isotropic(), **settings)
+    assert all(math.isfinite(loss) for loss in run.advance().values())
+
+
+def test_convolutions_use_cudnn(monkeypatch):
+    run, used = trainer(isotropic(), precision="tf32"), []
+
+    def noted(self, player, volumes):
+        flags = torch.backends.cudnn
+        used.append((flags.enabled, flags.benchmark, flags.allow_tf32))
+        return teach(self, player, volumes)
+
+    teach = Trainer._teach
+    monkeypatch.setattr(Trainer, "_teach", noted)
+    run.advance()
+    assert set(used) == {(True, True, True)}
+
+
+def test_a_state_of_another_device_is_refused():
+    run = trainer(isotropic())
+    with pytest.raises(InputError, match="it was trained on cuda: go on with that --device"):
+        run.restore(run.state() | {"device": "cuda"})
+
+
 def test_rates_fall_along_a_cosine_to_the_share_that_is_left():
     run = trainer(isotropic(), decay=0.1, critic_steps=1)
     rates = []
@@ -160,29 +195,6 @@ def test_average_follows_the_generator():
     torch.testing.assert_close(weights(slow.average.module), expected, rtol=0, atol=5e-7)
 
 
-def norms(network) -> torch.Tensor:
-    return torch.cat([b.flatten() for name, b in network.named_buffers() if "running" in name])
-
-
-def test_frozen_norms_stay_and_volumes_no_longer_depend_on_their_batch():
-    run = trainer(isotropic(), freeze_norms=0.5, norm_volumes=3)
-    run.advance()
-    assert not run.frozen
-    run.advance()
-    assert run.frozen  # after two of four steps
-    kept = norms(run.generator)
-    assert torch.equal(kept, norms(run.average.module))
-    run.advance()
-    assert torch.equal(norms(run.generator), kept)
-    # A volume no longer depends on those that are generated beside it.
-    one, other = (run.noise(1, torch.Generator().manual_seed(seed)) for seed in (1, 2))
-    alone, beside = run.generator(one), run.generator(torch.cat([one, other]))[:1]
-    torch.testing.assert_close(alone, beside, rtol=0, atol=1e-5)  # float32
-    free = trainer(isotropic())
-    free.advance()
-    assert not torch.allclose(free.generator(one), free.generator(torch.cat([one, other]))[:1])
-
-
 def test_seeds_repeat_and_differ():
     runs = [trainer(isotropic(), seed=seed) for seed in (0, 0, 1)]
     for run in runs:
@@ -191,10 +203,9 @@ def test_seeds_repeat_and_differ():
     assert torch.equal(same, again) and not torch.equal(same, different)
 
 
-@pytest.mark.parametrize("freeze", [0.25, 0.75, 1.0])  # before, after the stop, never
 @pytest.mark.parametrize("sources", [isotropic, three_images])
-def test_a_restored_run_equals_the_uninterrupted_one_bit_for_bit(sources, freeze, tmp_path):
-    settings = {"average": 0.9, "decay": 0.5, "penalty_every": 3, "freeze_norms": freeze}
+def test_a_restored_run_equals_the_uninterrupted_one_bit_for_bit(sources, tmp_path):
+    settings = {"average": 0.9, "decay": 0.5, "penalty_every": 3}
     whole = trainer(sources(), **settings)
     for _ in range(2):
         whole.advance()
