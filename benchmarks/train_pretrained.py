@@ -33,6 +33,7 @@ from slicegan.runs import Run
 from slicegan.settings import override, preset
 
 TEST_VOLUMES = 8
+SAMPLES = 64  # sub-volumes: eight of each volume
 COLUMNS = (
     *("metric", "phase", "axis", "unit", "gen", "gen_low", "gen_high", "real", "real_low"),
     *("real_high", "ratio", "ratio_low", "ratio_high", "verdict", "n_gen", "n_real"),
@@ -91,7 +92,7 @@ def card(name: str, run: Run, volumes: Sequence[Volume], command: str) -> dict[s
     """What a user should know of a generator."""
     case, record = CASES[name], run.record
     dataset, real = datasets.DATASETS[case.dataset], datasets.load(case.dataset)
-    measured = compare(volumes, real)
+    measured = compare(volumes, real, samples=SAMPLES)
     best = min(run.rows, key=lambda row: row["score"])
     return {
         "name": name,

@@ -223,7 +223,7 @@ class DataConfig:
     spacing, unit : (float, float, float) and str, optional
         Voxel size along z, y, x.
     isotropic : bool, optional
-        Whether all axes are alike; None: 2D images without axes are.
+        Whether all axes are alike; None: those of 2D images without axes are, or with one image.
     flips : str
         Axes along which an anisotropic material may be mirrored.
     """

@@ -98,7 +98,8 @@ class Reference:
     thresholds : (T,) ndarray
         Intensities that cut grey and colour images into T + 1 phases; empty for segmented ones.
     maps : mapping of str to (phases, 2 L + 1, 2 L + 1) ndarray
-        S2 on the plane normal to each axis at lags up to L pixels, lag zero in the middle.
+        S2 on the plane normal to each axis at lags up to L pixels, lag zero in the middle; of the
+        first phase alone where there are two.
     """
 
     material: Material
