@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -12,6 +13,11 @@ from pathlib import Path
 from metrics.volume import InputError
 
 TEMPORARY = ".writing-"
+# Errors that more space on the disk, or another export, would not mend.
+NO_ACCESS = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR),
+    errno.ENAMETOOLONG,
+}
 
 
 @contextmanager
@@ -41,6 +47,8 @@ def one_line(path: str | os.PathLike[str], done: str, remedy: str) -> Iterator[N
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in NO_ACCESS:
+            remedy = "check the path and its permissions"
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         reason = " ".join(str(reason).split())[:200]
         raise InputError(f"{path}: cannot be {done} ({reason}): {remedy}") from error

@@ -15,6 +15,7 @@ from metrics.arguments import Parser, phase_table, spacing
 from metrics.volume import AXES, InputError, check_spacing
 from slicegan.config import DataConfig, Kind
 from slicegan.settings import override, preset
+from slicegan.stopping import termination
 
 if TYPE_CHECKING:
     import torch
@@ -40,13 +41,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     try:
-        stopped = args.run(args)
+        with termination():
+            stopped = args.run(args)
     except InputError as error:
         print(f"slicegan {args.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"slicegan {args.command}: interrupted", file=sys.stderr)
         return 130
+    except OSError as error:  # what no reader or writer has put into words
+        name = f"{error.filename}: " if error.filename else ""
+        print(f"slicegan {args.command}: {name}{error.strerror}: check the path", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        print(
+            f"slicegan {args.command}: not enough memory: ask for fewer voxels, volumes or filters",
+            file=sys.stderr,
+        )
+        return 2
     return 130 if stopped else 0
 
 
@@ -114,9 +128,11 @@ def info(args: argparse.Namespace) -> bool:
 
 def convert(args: argparse.Namespace) -> bool:
     """Convert a generator of the original code."""
-    from slicegan.checkpoint import save_model
+    from slicegan.checkpoint import SUFFIX, save_model
     from slicegan.convert import convert as converted
 
+    if args.out.suffix != SUFFIX:
+        raise InputError(f"--out must end in {SUFFIX}, got {args.out}")
     model = converted(
         args.weights,
         args.params,
@@ -169,6 +185,8 @@ def _device(name: str | None) -> torch.device:
 
 def _numbered(path: Path, count: int) -> list[Path]:
     """The file itself, or so many files ``gen_0.tif``, ``gen_1.tif``, ..."""
+    if not path.name:
+        raise InputError(f"--out must name a file, got {path}: e.g. gen.tif")
     if count < 1:
         raise InputError(f"--count must be at least 1, got {count}")
     if count == 1:

@@ -21,6 +21,7 @@ from metrics.volume import Phase
 
 Kind = Literal["phases", "grey", "colour"]
 Share = Annotated[float, Field(ge=0, le=1)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 # Unknown keys and wrong types are errors, not guesses; JSON has lists where we have tuples.
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -168,7 +169,7 @@ class TrainingConfig:
     penalty_slices: NonNegativeInt = 0
     generator_rate: PositiveFloat = 1e-4
     critic_rate: PositiveFloat = 1e-4
-    betas: tuple[Share, Share] = (0.0, 0.9)
+    betas: tuple[Beta, Beta] = (0.0, 0.9)
     decay: Share = 1.0
     init: Literal["normal", "he", "torch"] = "normal"
     average: Share = 0.0

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from metrics.files import one_line
 from metrics.io import normal_unit, read, split_path
-from metrics.labelling import label_values
+from metrics.labelling import label_values, original_values
 from metrics.volume import AXES, InputError, Phase, axis_index, check_spacing, unique_labels
 from slicegan.config import Kind, Material
 from slicegan.images import check_kind, is_volume, read_image
@@ -121,6 +121,8 @@ def load_training_data(
         files = [
             TrainingFile(path, digests[path], axes) for axes in groups for path in groups[axes]
         ]
+    if kind == "phases":
+        original_values(material.phases)  # that generated volumes can be written
     if isotropic and flips:
         raise InputError("an isotropic material is flipped along all axes: leave flips out")
     for axes in stacks:

@@ -39,7 +39,9 @@ def read_record(folder: Path) -> Record:
     try:
         return from_json(path.read_bytes(), Record)
     except InputError as error:
-        raise InputError(f"{path} is damaged ({error}): start a new run") from None
+        raise InputError(
+            f"{path} is damaged or of another version of slicegan ({error}): start a new run"
+        ) from None
 
 
 def write_record(record: Record, folder: Path) -> None:

@@ -8,6 +8,7 @@
 ``state.pt``              all that is needed to go on as if never stopped
 ``generator.safetensors`` the generator that matched the images best
 ``last.safetensors``      the latest generator
+``.lock``                 held by the process that trains
 ========================= ==========================================================
 """
 
@@ -25,6 +26,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from metrics.files import TEMPORARY, one_line, replacing
 from metrics.provenance import machine, versions
@@ -84,8 +86,7 @@ class Run:
             If the folder is in use or cannot be written, or the images do not fit the config.
         """
         check_key(seed)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError(f"{folder} is in use: name a new folder, or go on with --resume")
+        _check_unused(folder)
         data = load_training_data(**vars(data_config))
         hashes = {file.path: file.sha256 for file in data.files}
         config = fit(config, data.material)
@@ -94,6 +95,7 @@ class Run:
         run = cls(folder, record, data, device=device)
         with one_line(folder, "written", "free some space or choose another folder"):
             folder.mkdir(parents=True, exist_ok=True)
+            _check_unused(folder)  # nor by a run that began meanwhile
             write_record(run.record, folder)
         return run
 
@@ -115,6 +117,8 @@ class Run:
         for file in data.files:
             if file.sha256 != record.hashes.get(file.path):
                 raise InputError(f"{file.path} has changed since the run began: start a new run")
+        check_key(record.seed)
+        check(data, record.config)
         run = cls(folder, record, data, device=device)
         if (folder / STATE).exists():
             state = load_state(folder / STATE)
@@ -126,8 +130,6 @@ class Run:
             )
         with written(folder):
             write_record(run.record, folder)
-            for unfinished in folder.glob(f"{TEMPORARY}*"):  # by a process that was killed
-                shutil.rmtree(unfinished)
         return run
 
     def train(self, *, progress: bool = False) -> bool:
@@ -136,14 +138,15 @@ class Run:
         Raises
         ------
         InputError
-            If a loss is no longer finite, or a file cannot be written; the last state stays.
+            If another process trains in the folder, a loss is no longer finite, or a file cannot
+            be written; the last state stays.
         """
         from tqdm import tqdm
 
         training, trainer = self.record.config.training, self.trainer
         began = perf_counter() - self.seconds
         bar = tqdm(total=training.steps, initial=trainer.step, unit="step", disable=not progress)
-        with bar, stop_signals() as stopped:
+        with bar, self._alone(), stop_signals() as stopped:
             while trainer.step < training.steps and not stopped():
                 for name, loss in trainer.advance().items():
                     self.losses[name] = self.losses.get(name, 0.0) + loss
@@ -155,6 +158,21 @@ class Run:
             if self.losses:
                 self.save()
         return trainer.step == training.steps
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other processes from training in the folder; the lock goes when a process dies."""
+        lock = FileLock(self.folder / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise InputError(f"{self.folder}: another process trains here: wait for it") from None
+        try:
+            for unfinished in self.folder.glob(f"{TEMPORARY}*"):  # by a process that was killed
+                shutil.rmtree(unfinished)
+            yield
+        finally:
+            lock.release()
 
     def evaluate(self) -> None:
         """Judge the averaged generator on validation noise, log it, and keep it if it is best."""
@@ -259,6 +277,12 @@ class Run:
             # JSON has no nan, which errors of planes are that the images say nothing of.
             "fidelity": json.dumps({name: x for name, x in row.items() if math.isfinite(x)}),
         }
+
+
+def _check_unused(folder: Path) -> None:
+    """Raise `InputError` if there is something in the folder, or a file of its name."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is in use: name a new folder, or go on with --resume")
 
 
 @contextmanager

@@ -261,7 +261,7 @@ def test_no_space_left_in_training(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = shutil.copytree(files / "run", tmp_path / "run")
-    monkeypatch.setattr(checkpoint, "save_file", disk_full)
+    monkeypatch.setattr(checkpoint, "save", disk_full)
     draw_nothing(monkeypatch)
     assert main(["train", "--out", str(run), "--resume", "--steps", "4", "--quiet"]) == 2
     assert "No space left on device" in one_message(capsys)

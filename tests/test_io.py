@@ -204,7 +204,7 @@ def test_bad_targets_and_values_are_refused(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
-    assert "choose another folder" in refused(CELL, "none/v.tif")
+    assert "check the path" in refused(CELL, "none/v.tif")
     assert "choose another folder" in refused(CELL, "file/v.tif")
     assert "choose a new name" in refused(CELL, "full")
     assert "unknown type '.png': use .tif" in refused(CELL, "v.png")

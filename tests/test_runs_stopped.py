@@ -216,3 +216,18 @@ def test_leaves_tell_the_last_bit() -> None:
     assert leaves(one) == leaves({"a": (torch.ones(2), 0.1)})
     assert leaves(one) != leaves({"a": [torch.ones(2) + torch.tensor([0, 2**-23]), 0.1]})
     assert leaves(one) != leaves({"a": [torch.ones(2), 0.1 + 2**-56]})
+
+
+def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
+    run, other = start(tmp_path / "run"), Run.resume(tmp_path / "run", device=CPU)
+    messages = []
+    advance = run.trainer.advance
+
+    def meanwhile() -> dict[str, torch.Tensor]:
+        messages.append(refusal(other.train))
+        return advance()
+
+    run.trainer.advance = meanwhile  # type: ignore[method-assign]
+    assert run.train()
+    assert "another process trains here" in messages[0]
+    assert Run.resume(tmp_path / "run", device=CPU).train()  # the lock is gone
