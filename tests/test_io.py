@@ -205,7 +205,7 @@ def test_bad_targets_and_values_are_refused(tmp_path: Path) -> None:
         return str(caught.value)
 
     assert "check the path" in refused(CELL, "none/v.tif")
-    assert "choose another folder" in refused(CELL, "file/v.tif")
+    assert "check the path" in refused(CELL, "file/v.tif")
     assert "choose a new name" in refused(CELL, "full")
     assert "unknown type '.png': use .tif" in refused(CELL, "v.png")
     assert "do not fit into uint16" in refused(CELL.astype(int) * 40000, "v.tif")
