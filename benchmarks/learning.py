@@ -81,6 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path, nargs="+", help="folders of runs")
+    parser.add_argument("--note", default="none", help="what else a reader should know")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     args = parser.parse_args(argv)
     try:
@@ -93,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "How long training takes",
         (__doc__ or "").partition("\n\n")[2],
         table,
-        {"command": module_command("learning", argv)},
+        {"command": module_command("learning", argv), "note": args.note},
     )
     print(table.to_string(index=False))
     return 0

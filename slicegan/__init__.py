@@ -1,4 +1,9 @@
-"""Learn a generator of 3D microstructures from 2D slices, and generate volumes of any size."""
+"""Learn a generator of 3D microstructures from 2D slices, and generate volumes of any size.
+
+>>> import slicegan
+>>> slicegan.generate("snow", 32, seed=1).shape
+(32, 32, 32)
+"""
 
 import lazy_loader
 
