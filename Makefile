@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 .PHONY: demo test lint clean
 
-demo: $(INSTALLED)  ## compare a generated volume with the tomogram of snow it was learnt from
+demo: $(INSTALLED)  ## compare generated volumes with the tomogram of snow they were learnt from
 	$(BIN)/python -m benchmarks.demo
 
 test: lint  ## everything that must hold before a commit lands

@@ -78,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         name: pd.read_csv(args.demo / name / "table.csv", dtype=words).fillna({"axis": ""})
         for name in (GENERATED, RANDOM)
     }
-    volumes = {name: read(args.demo / f"{name}.tif") for name in TITLES}
+    files = {REAL: "real.tif", GENERATED: "generated_0.tif", RANDOM: "random_field_0.tif"}
+    volumes = {name: read(args.demo / file) for name, file in files.items()}
     args.out.parent.mkdir(parents=True, exist_ok=True)
     draw(volumes, tables, args.out)
     return 0

@@ -118,7 +118,7 @@ def test_picture_of_a_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     fields = (gaussian_random_field((32,) * 3, correlation_length=2, seed=s).volume for s in (1, 2))
     real, generated = fields
     monkeypatch.setattr(demo.datasets, "load", lambda name: real)
-    monkeypatch.setattr(demo, "generate", lambda name, shape, *, seed: generated)
+    monkeypatch.setattr(demo, "generate", lambda name, shape, *, seed, count: [generated])
     command = demo.compare.main
     quick = ["--quiet", "--workers", "1", "--metrics", "volume_fraction,chord_length"]
     monkeypatch.setattr(demo.compare, "main", lambda argv: command([*argv, *quick]))
