@@ -42,7 +42,7 @@ VARIANTS = {
     "tiny": "",
     "wgan-gp, 5 critic steps, its rates": WGAN.format(5)
     + " generator_rate=1e-4 critic_rate=1e-4 steps=250",
-    "the same, ten times longer": WGAN.format(5)
+    "wgan-gp, 5 critic steps, ten times longer": WGAN.format(5)
     + " generator_rate=1e-4 critic_rate=1e-4 steps=2500",
     "wgan-gp, 1 critic step": WGAN.format(1) + " steps=800",
     "first weights N(0, 0.02^2)": "init=normal",
@@ -133,7 +133,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(row, flush=True)
             with replacing(args.cache) as temporary:
                 temporary.write_text(json.dumps(rows))
-    table = summarise(rows)
+    order = list(VARIANTS)
+    table = summarise(sorted(rows, key=lambda row: order.index(row["variant"])))
     write_result(
         args.out / "ingredients",
         "Ingredients of training",
