@@ -35,6 +35,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     image_file(folder / "small.npy", side=20)
     np.save(folder / "three.npy", np.where(np.arange(40) < 9, 128, image))
     np.save(folder / "one.npy", np.zeros_like(image))
+    np.save(folder / "negative.npy", -1 * (image > 0))
     np.save(folder / "grey.npy", np.arange(1600).reshape(40, 40).astype(np.uint8))
     (folder / "text.png").write_text("no image")
     content = (folder / "run" / "generator.safetensors").read_bytes()
@@ -114,6 +115,9 @@ def refused(
         (["a.npy", "--set", "generator.layers=[[4,3,2]]"], "generator"),
         (["a.npy", "--out", "run"], "run is in use: name a new folder, or go on with --resume"),
         (["a.npy", "--out", "empty/../a.npy"], "is in use"),
+        (["a.npy", "--set", "training.betas=[0,1]"], "training.betas.1: Input should be less than"),
+        (["negative.npy"], "values [-1, 0] do not fit into uint16: use 0 to 65535"),
+        ([f"{'a' * 300}.png"], "File name too long: check the path"),
         (["a.npy", "--out", "b.npy/run"], "b.npy/run: cannot be written (Not a directory)"),
     ],
 )
@@ -149,6 +153,7 @@ def test_resuming(options: list[str], said: str, refused: Callable[..., str]) ->
         (["run", "--size", "32,0,32"], "size must be positive"),
         (["run", "--size", "64", "--periodic", "q"], "axis must be one of z, y, x, got 'q'"),
         (["run", "--size", "40,64,64", "--periodic", "z"], "must be a multiple of 32: use 32 or"),
+        (["run", "--size", "32", "--count", "2", "--out", "."], "--out must name a file, got ."),
         (["run", "--size", "32", "--count", "0"], "--count must be at least 1, got 0"),
         (["run", "--size", "32", "--seed", "-1"], "seed must be a whole number"),
         (["run", "--size", "32", "--device", "abacus"], "unknown device 'abacus'"),
@@ -185,6 +190,7 @@ def test_info(model: str, refused: Callable[..., str]) -> None:
         (["X_Gen.pt", "X_params.data", "--phases", "a=0,b=1,c=2"], "phases"),
         (["X_Gen.pt", "X_params.data", "--unit", "um"], "a spacing needs its unit"),
         (["X_Gen.pt", "X_params.data", "--out", "absent/new.safetensors"], "cannot be written"),
+        (["X_Gen.pt", "X_params.data", "--out", "X_Gen.pt"], "--out must end in .safetensors"),
     ],
 )
 def test_converting(options: list[str], said: str, refused: Callable[..., str]) -> None:
@@ -287,3 +293,10 @@ def test_ctrl_c(
     monkeypatch.setattr(owner, name, lambda *_, **__: signal.raise_signal(signal.SIGINT))
     assert main(argv) == 130
     assert one_message(capsys) == f"slicegan {argv[0]}: interrupted\n"
+
+
+def test_no_memory(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = [*SETTINGS, "training.generator_volumes=1000000000"]
+    argv = ["train", str(files / "a.npy"), "--preset", "tiny", "--quiet", "--set", *settings]
+    assert main([*argv, "--out", str(tmp_path / "run")]) == 2
+    assert "not enough memory: ask for fewer voxels, volumes or filters" in one_message(capsys)
