@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from hypothesis import settings
 # torch, as both use one OpenMP. All read it once, when they are loaded.
 for library in ("OMP", "NUMBA"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+# A shell's background job ignores Ctrl-C, and so would the tests of it and their child processes.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: the first call of a numba kernel compiles it. In CI the examples are always the same.
 settings.register_profile("local", deadline=None)
