@@ -10,6 +10,7 @@ from metrics.diffusivity import ConvergenceError, Diffusivity, effective_diffusi
 from metrics.fraction import fraction_profile, volume_fraction
 from metrics.io import read, write
 from metrics.measuring import ALL_METRICS
+from metrics.representativity import Representativity, representativity
 from metrics.surface import interface_areas, specific_surface_area
 from metrics.thickness import Thickness, local_thickness
 from metrics.topology import euler_number
@@ -30,6 +31,7 @@ __all__ = [
     "LinealPath",
     "Percolation",
     "Phase",
+    "Representativity",
     "Thickness",
     "TwoPoint",
     "TwoPointCluster",
@@ -46,6 +48,7 @@ __all__ = [
     "local_thickness",
     "percolation",
     "read",
+    "representativity",
     "specific_surface_area",
     "through_mask",
     "tpb_density",

@@ -32,6 +32,11 @@ def mean_interval(values: Floats) -> Interval:
     return _student(mean, error, len(values) - 1)
 
 
+def normal_interval(value: float, error: float) -> Interval:
+    """Interval of an estimate whose standard error is known."""
+    return _student(value, error, np.inf)
+
+
 def ratio_interval(gen: Floats, real: Floats, *, paired: bool = False) -> Interval:
     r"""Interval of the ratio of two means of positive values.
 
