@@ -79,6 +79,7 @@ def run(args: argparse.Namespace, command: str) -> int:
             seed=args.seed,
             workers=args.workers,
             progress=not args.quiet,
+            cache=args.cache,
         )
     except InputError as error:
         raise InputError(f"{args.gen} against {args.real}: {error}") from error
@@ -201,6 +202,7 @@ def _parser() -> Parser:
     add("--periodic-gen", action="store_true", help="GEN repeats along all axes")
     add("--seed", type=int, default=0, help="of the sampling (%(default)s)")
     add("--workers", type=int, default=-1, help="processes (all cores)")
+    add("--cache", type=Path, metavar="DIR", help="keep what is measured, and use what is kept")
     add("--fail-on", choices=tuple(FAIL_VERDICTS), default="never", help="when to exit with 3")
     add("--quiet", action="store_true", help="print nothing but errors")
     return parser

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -88,6 +89,7 @@ def compare(
     seed: int = 0,
     workers: int = -1,
     progress: bool = False,
+    cache: Path | None = None,
 ) -> Comparison:
     r"""Compare generated with real volumes, with uncertainty and a verdict per quantity.
 
@@ -131,6 +133,9 @@ def compare(
         Processes; -1 takes all cores.
     progress : bool
         Show a progress bar on a terminal.
+    cache : Path, optional
+        Folder that keeps what is measured: an interrupted comparison goes on, and a volume that is
+        compared again is not measured again. Never stale (`metrics.cache`).
 
     Raises
     ------
@@ -149,23 +154,16 @@ def compare(
     wraps = periodic_gen and all(v.shape == sampling.shape for v in gen)
 
     tasks = [(block, wraps) for block in sampling.gen] + [(block, False) for block in sampling.real]
-    measured = measure_all(tasks, names, lag, solver, device, workers, progress)
+    measured = measure_all(tasks, names, lag, solver, device, workers, progress, cache)
     of_gen, of_real = measured[: len(sampling.gen)], measured[len(sampling.gen) :]
 
-    values = _values(of_gen, of_real)
-    curves = _stack_curves(of_gen), _stack_curves(of_real)
     paired = sampling.same_volumes
-    rows = [
-        *scalar_rows(values, margin, paired),
-        *_curve_rows(*curves, margin, paired, np.random.default_rng(seed)),
-    ]
-    if not rows:
+    tables = tabulate(of_gen, of_real, unit=real[0].unit, margin=margin, paired=paired, seed=seed)
+    if tables.table.empty:
         raise InputError(f"{', '.join(names) or 'no metric'}: needs three phases, gives no row")
     processes = {m.process: m.peak_memory for m in measured} | {os.getpid(): peak_memory()}
     return Comparison(
-        table=_frame(rows, TABLE_COLUMNS),
-        values=values,
-        curves=_curve_table(*curves, real[0].unit),
+        **tables._asdict(),
         settings={
             "metrics": list(names),
             "subvolume": list(sampling.shape),
@@ -186,6 +184,33 @@ def compare(
         seconds={name: sum(m.seconds[name] for m in measured) for name in names},
         peak_memory=sum(processes.values()),
     )
+
+
+class Tables(NamedTuple):
+    """The first three attributes of a `Comparison`."""
+
+    table: pd.DataFrame
+    values: pd.DataFrame
+    curves: pd.DataFrame
+
+
+def tabulate(
+    of_gen: list[Measured],
+    of_real: list[Measured],
+    *,
+    unit: str,
+    margin: float = 0.05,
+    paired: bool = False,
+    seed: int = 0,
+) -> Tables:
+    """Compare sub-volumes already measured; parameters and errors as in `compare`."""
+    values = _values(of_gen, of_real)
+    curves = _stack_curves(of_gen), _stack_curves(of_real)
+    rows = [
+        *scalar_rows(values, margin, paired),
+        *_curve_rows(*curves, margin, paired, np.random.default_rng(seed)),
+    ]
+    return Tables(_frame(rows, TABLE_COLUMNS), values, _curve_table(*curves, unit))
 
 
 def check_metrics(metrics: Sequence[str] | None) -> tuple[str, ...]:

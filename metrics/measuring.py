@@ -6,12 +6,14 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.cache import keep, recall
 from metrics.correlation import two_point_correlation
 from metrics.description import METRICS, Row, measure
 from metrics.volume import AXES, Volume
@@ -49,6 +51,7 @@ def measure_all(
     device: str | None,
     workers: int,
     progress: bool,
+    cache: Path | None = None,
 ) -> list[Measured]:
     """Measure sub-volumes in parallel processes.
 
@@ -62,6 +65,8 @@ def measure_all(
         Longest lag of the two-point correlation, in voxels.
     solver, device, workers, progress
         As in `compare`.
+    cache : Path, optional
+        Folder that keeps what is measured (`metrics.cache`): what it holds is not measured again.
     """
     from joblib import Parallel, delayed
     from tqdm import tqdm
@@ -71,7 +76,7 @@ def measure_all(
     calls = (
         delayed(_measure_block)(
             replace(v, labels=np.ascontiguousarray(v.labels)),
-            scalars, lag if CURVE in names else None, wraps, solver, device,
+            scalars, lag if CURVE in names else None, wraps, solver, device, cache,
         )
         for v, wraps in tasks
     )  # fmt: skip
@@ -99,13 +104,22 @@ def _measure_block(
     wraps: bool,
     solver: str,
     device: str | None,
+    cache: Path | None,
 ) -> Measured:
+    question = {"metrics": scalars, "max_lag": lag, "periodic": wraps, "solver": solver}
+    if cache is not None and (kept := recall(cache, v, question)) is not None:
+        rows = [Row(*row) for row in kept["rows"]]
+        curves = [Curve(p, axis, np.array(r), np.array(s2)) for p, axis, r, s2 in kept["curves"]]
+        return Measured(rows, curves, kept["seconds"], os.getpid(), peak_memory())
     rows, seconds = measure(v, scalars, solver=solver, device=device)
-    curves: list[Curve] = []
+    curves = []
     if lag is not None:
         start = perf_counter()
         curves = list(_two_point_curves(v, lag, wraps))
         seconds[CURVE] = perf_counter() - start
+    if cache is not None:
+        plain = [(c.phase, c.axis, c.r.tolist(), c.value.tolist()) for c in curves]
+        keep(cache, v, question, {"rows": rows, "curves": plain, "seconds": seconds})
     return Measured(rows, curves, seconds, os.getpid(), peak_memory())
 
 

@@ -1,0 +1,67 @@
+"""Measurements kept on disk by what was measured and how, so that each is made once.
+
+The name of an entry is a hash of the labels, voxel size and phases, of what was asked, of this
+package's source and of the versions it runs with: whatever could change an answer makes a new
+entry, so none is ever stale. Entries are JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metrics.files import one_line, replacing
+from metrics.provenance import versions
+from metrics.volume import Volume
+
+
+def recall(folder: Path, volume: Volume, question: Any) -> Any:
+    """Answer kept for a volume and a question (anything that JSON can hold), or None.
+
+    Raises
+    ------
+    InputError
+        If the entry is damaged.
+    """
+    entry = _entry(folder, volume, question)
+    if not entry.exists():
+        return None
+    with one_line(entry, "read", "delete it"):
+        return json.loads(entry.read_text(encoding="utf-8"))
+
+
+def keep(folder: Path, volume: Volume, question: Any, answer: Any) -> None:
+    """Write an answer, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    entry = _entry(folder, volume, question)
+    with one_line(entry, "written", "free some space or choose another folder"):
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(entry) as temporary:
+            temporary.write_text(json.dumps(answer), encoding="utf-8")
+
+
+def _entry(folder: Path, volume: Volume, question: Any) -> Path:
+    labels = np.ascontiguousarray(volume.labels)
+    asked = [question, labels.shape, labels.dtype.str, volume.spacing, volume.unit, volume.phases]
+    digest = hashlib.sha256(json.dumps([_code(), *asked]).encode())
+    digest.update(labels.data)
+    return folder / f"{digest.hexdigest()}.json"
+
+
+@cache
+def _code() -> str:
+    """Hash of this package's source, and the versions of what it is built on."""
+    digest = hashlib.sha256(json.dumps(versions()).encode())
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

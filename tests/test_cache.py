@@ -1,0 +1,80 @@
+"""Kept measurements: equal to new ones, and never those of something else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from comparing import field
+
+from metrics import cache
+from metrics.cache import keep, recall
+from metrics.comparison import compare
+from metrics.volume import InputError, Phase, Volume
+
+QUESTION = {"metrics": ["volume_fraction"], "max_lag": 3}
+
+
+def test_another_volume_or_question_is_not_answered(tmp_path: Path) -> None:
+    v = field(0)
+    keep(tmp_path, v, QUESTION, [0.1, None])
+    assert recall(tmp_path, v, QUESTION) == [0.1, None]
+    assert recall(tmp_path, Volume(v.labels.copy(), phases=v.phases), QUESTION) == [0.1, None]
+    changed = v.labels.copy()
+    changed[0, 0, 0] = 1 - changed[0, 0, 0]
+    renamed = (Phase("a", 0, 0), Phase("b", 1, 1))
+    others = [
+        replace(v, labels=changed),
+        replace(v, labels=v.labels.swapaxes(0, 1)),
+        replace(v, spacing=(2.0, 1.0, 1.0)),
+        replace(v, unit="um"),
+        replace(v, phases=renamed),
+    ]
+    for other in others:
+        assert recall(tmp_path, other, QUESTION) is None
+    assert recall(tmp_path, v, QUESTION | {"max_lag": 4}) is None
+
+
+def test_an_entry_of_other_code_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(tmp_path, field(0), QUESTION, 1)
+    monkeypatch.setattr(cache, "_code", lambda: "of another definition")
+    assert recall(tmp_path, field(0), QUESTION) is None
+
+
+def test_a_comparison_from_the_cache_is_the_same(tmp_path: Path) -> None:
+    gen, real = field(0), field(1)
+    options = {"workers": 1, "metrics": ["chord_length", "two_point_correlation"]}
+    new, kept, again = (
+        compare(gen, real, cache=folder, **options)
+        for folder in (None, tmp_path / "kept", tmp_path / "kept")
+    )
+    assert len(list((tmp_path / "kept").iterdir())) == 16  # sub-volumes, 8 of each
+    for other in (kept, again):
+        for name in ("table", "values", "curves"):
+            pd.testing.assert_frame_equal(getattr(new, name), getattr(other, name))
+
+
+def test_what_is_kept_is_not_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"workers": 1, "metrics": ["volume_fraction"], "cache": tmp_path}
+    compare(field(0), field(1), **options)
+    monkeypatch.setattr("metrics.measuring.measure", None)
+    compare(field(0), field(1), **options)
+    with pytest.raises(TypeError):
+        compare(field(2), field(1), **options)
+
+
+def test_damage_and_a_full_disk_are_one_line(tmp_path: Path) -> None:
+    keep(tmp_path, field(0), QUESTION, 1)
+    (entry,) = tmp_path.iterdir()
+    entry.write_text("[0.1,")
+    with pytest.raises(InputError, match=r"cannot be read .*: delete it"):
+        recall(tmp_path, field(0), QUESTION)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        keep(tmp_path / "file", field(0), QUESTION, 1)
