@@ -12,21 +12,20 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks import datasets
+from benchmarks.cases import CASES
 from benchmarks.learning import settings_of
 from benchmarks.tables import module_command
 from metrics.comparison import compare
 from metrics.files import replacing
-from metrics.io import write
 from metrics.volume import InputError, Volume
 from slicegan.checkpoint import PRETRAINED, load_model, save_model
-from slicegan.config import DataConfig
 from slicegan.generation import generate
 from slicegan.record import RECORD
 from slicegan.runs import Run
@@ -40,50 +39,12 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class Case:
-    """A shipped generator: what it learns from, and how.
-
-    Parameters
-    ----------
-    dataset : str
-        Of `benchmarks.datasets`.
-    slices : str
-        Which slices training sees, in words.
-    preset : str
-        Of networks and training.
-    settings : tuple of str
-        Changes of the preset.
-    isotropic : bool
-        Whether all axes are alike: one critic.
-    """
-
-    dataset: str
-    slices: str
-    preset: str = "narrow"
-    settings: tuple[str, ...] = ()
-    isotropic: bool = True
-
-
-CASES = {
-    "snow": Case(
-        "snow",
-        "all 300 slices of the volume along z, y and x (none is left unseen)",
-        settings=("training.steps=10000",),
-    ),
-}
-
-
 def start(name: str, folder: Path, *, seed: int, device: torch.device) -> Run:
     """Run of a case: a new one, or the one that the folder holds."""
     if (folder / RECORD).exists():
         return Run.resume(folder, device=device)
-    case, real = CASES[name], datasets.load(CASES[name].dataset)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    image = folder.parent / f"{name}.tif"
-    write(real, image)
-    phases = {phase.name: phase.value for phase in real.phases}
-    data = DataConfig((str(image),), phases=phases, isotropic=case.isotropic)
+    case = CASES[name]
+    data = case.training_data(datasets.load(case.dataset), folder.parent, name)
     config = override(preset(case.preset), case.settings)
     return Run.start(folder, data, config, seed=seed, device=device)
 
@@ -103,7 +64,7 @@ def card(name: str, run: Run, volumes: Sequence[Volume], command: str) -> dict[s
             "licence": dataset.licence,
             "sha256 of the source": dataset.sha256,
             "sha256 of the training file": record.hashes,
-            "slices seen": case.slices,
+            "slices seen": case.slices(real),
         },
         "training": {
             "settings": settings_of(record.config),

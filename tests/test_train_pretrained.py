@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from small_runs import SETTINGS, draw_nothing
 
-from benchmarks import ingredients, learning, train_pretrained
+from benchmarks import cases, ingredients, learning, train_pretrained
 from metrics.shapes import gaussian_random_field
 from slicegan.checkpoint import load_model
 from slicegan.runs import Run
@@ -20,7 +20,7 @@ def snow(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small field stands in for the snow, a run of four steps for one of hours."""
     field = gaussian_random_field((40,) * 3, correlation_length=2, seed=1).volume
     monkeypatch.setattr(train_pretrained.datasets, "load", lambda name: field)
-    case = train_pretrained.Case("snow", "all of them", preset="tiny", settings=SETTINGS)
+    case = cases.Case("snow", preset="tiny", settings=SETTINGS)
     monkeypatch.setattr(train_pretrained, "CASES", {"snow": case})
     draw_nothing(monkeypatch)
 
