@@ -6,6 +6,7 @@ really does, and from one slice (three where the axes differ), which is what its
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,9 +15,9 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from benchmarks import datasets
 from metrics.files import one_line, replacing
 from metrics.io import write
+from metrics.measuring import CURVE
 from metrics.volume import AXES, Volume
 from slicegan.config import DataConfig
 
@@ -75,7 +76,7 @@ class Case:
         for axis, file in files.items():
             with one_line(file, "written", "free some space"), replacing(file) as temporary:
                 tifffile.imwrite(temporary, values[middle_slice(real, axis)])
-        images = {axis: (str(file),) for axis, file in files.items()}
+        images: dict[str, tuple[str, ...]] = {axis: (str(file),) for axis, file in files.items()}
         known = real.unit != "voxel"
         return DataConfig(
             images["z"] if self.isotropic else images,
@@ -83,6 +84,49 @@ class Case:
             spacing=real.spacing if known else None,
             unit=real.unit if known else None,
         )
+
+
+@dataclass(frozen=True)
+class Study:
+    """A validation: generators of one material, how it is cut, and what is good enough.
+
+    Parameters
+    ----------
+    models : tuple of str
+        Names among `CASES`, of one dataset.
+    window : int
+        Side of the real sub-volumes, and of those they are compared with, in voxels.
+    s2 : float
+        Mean |difference| of S2 over phi (1 - phi).
+    areas : float
+        Relative difference of surfaces, interfaces and TPB.
+    diffusivity : float
+        Relative difference of D_eff along each axis...
+    conductors : tuple of str
+        ... of these phases; of all if empty.
+    """
+
+    models: tuple[str, ...]
+    window: int
+    s2: float
+    areas: float
+    diffusivity: float
+    conductors: tuple[str, ...] = ()
+
+    @property
+    def dataset(self) -> str:
+        """Name of the real volume."""
+        return CASES[self.models[0]].dataset
+
+    def bar(self, metric: str, phase: str) -> float:
+        """Largest relative difference that is good enough; nan where none is set."""
+        if metric == CURVE:
+            return self.s2
+        if metric in ("specific_surface_area", "interface_area", "tpb_density"):
+            return self.areas
+        if metric == "effective_diffusivity" and phase in (self.conductors or (phase,)):
+            return self.diffusivity
+        return math.nan
 
 
 # How `snow` was made, before `narrow` had fewer slices and other first weights.
@@ -94,8 +138,16 @@ CASES = {
     "berea": Case("berea"),
     "berea-slice": Case("berea", "slice"),
     "snow": Case("snow", settings=_BEFORE),
+    "snow-slice": Case("snow", "slice"),
     "stack": Case("stack", isotropic=False),
     "stack-slices": Case("stack", "slice", isotropic=False),
+}
+
+STUDIES = {
+    "nmc": Study(("nmc", "nmc-slice"), 128, 0.02, 0.05, 0.05, ("pore",)),
+    "berea": Study(("berea", "berea-slice"), 128, 0.02, 0.05, 0.10),
+    "snow": Study(("snow", "snow-slice"), 50, 0.02, 0.05, 0.10),
+    "stack": Study(("stack", "stack-slices"), 50, 0.04, 0.10, 0.15),
 }
 
 

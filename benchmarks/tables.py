@@ -36,12 +36,16 @@ def write_result(
     """
     stem.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(stem.with_suffix(".csv"), index=False, float_format="%.6g")
+    shown = ["```", plain, "```"] if plain else markdown(table)
+    lines = [f"# {title}", "", text, "", *shown, "", *fact_lines(facts)]
+    stem.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def fact_lines(facts: Mapping[str, Any]) -> list[str]:
+    """Markdown list of facts, machine and versions."""
     made_by = ", ".join(f"{name} {number}" for name, number in versions().items())
     facts = {**facts, "machine": machine(), "versions": made_by}
-    shown = ["```", plain, "```"] if plain else markdown(table)
-    lines = [f"# {title}", "", text, "", *shown, ""]
-    lines += [f"- {name}: {value}" for name, value in facts.items()]
-    stem.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return [f"- {name}: {value}" for name, value in facts.items()]
 
 
 def markdown(table: pd.DataFrame) -> list[str]:

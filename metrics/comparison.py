@@ -242,8 +242,8 @@ def scalar_rows(
         gen, real = (found.value[found["sample"] == s].to_numpy() for s in ("gen", "real"))
         ratio, note, decision = _judge(gen, real, margin, paired and len(found) == len(group))
         yield (
-            metric, phase, axis, unit, *_limits(mean_interval(gen)), *_limits(mean_interval(real)),
-            *_limits(ratio), margin, decision, len(gen), len(real), definition + note,
+            metric, phase, axis, unit, *mean_interval(gen), *mean_interval(real),
+            *ratio, margin, decision, len(gen), len(real), definition + note,
         )  # fmt: skip
 
 
@@ -298,7 +298,7 @@ def _curve_rows(
             f"{'' if axis else ', radial'}; real: between random halves of the real sub-volumes"
         )
         yield (
-            CURVE, phase, axis, "", *_limits(distance), *_limits(floor), np.nan, np.nan, np.nan,
+            CURVE, phase, axis, "", *distance, *floor, np.nan, np.nan, np.nan,
             threshold, verdict(distance, -np.inf, threshold), len(gen.values), len(real.values),
             definition,
         )  # fmt: skip
@@ -311,14 +311,10 @@ def _curve_table(
     for sample, stacks in (("gen", of_gen), ("real", of_real)):
         for (phase, axis), stack in stacks.items():
             for r, values in zip(stack.r, stack.values.T, strict=True):
-                band = _limits(mean_interval(values))
+                band = mean_interval(values)
                 rows.append((sample, phase, axis, r, unit, *band, len(values)))
     columns = ["sample", "phase", "axis", "r", "unit", "mean", "low", "high", "n"]
     return _frame(rows, columns)
-
-
-def _limits(interval: Interval) -> tuple[float, float, float]:
-    return interval.value, interval.low, interval.high
 
 
 def _frame(rows: list[tuple[Any, ...]], columns: Sequence[str]) -> pd.DataFrame:

@@ -1,0 +1,129 @@
+"""Figures of a validation: middle planes side by side, S2 with bands, distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from metrics.plots import phase_colours, readable, row_label
+from metrics.volume import Volume
+
+# Paul Tol's "vibrant" scheme; black is real.
+COLOURS = ("black", "#ee7733", "#0077bb", "#cc3311", "#888888", "#009988", "#33bbee")
+MARKERS = "osD^vPX"
+SHOWN = 100  # voxels of a plane, at most
+PANELS = 6  # in a row
+PAPER = (
+    *("volume_fraction", "specific_surface_area", "interface_area", "tpb_density"),
+    "effective_diffusivity",
+)
+
+
+def slices(volumes: Mapping[str, Sequence[Volume]], file: Path) -> None:
+    """Middle planes normal to z, y and x, and one at 45 degrees, of a volume of each sample."""
+    from matplotlib.colors import ListedColormap
+    from matplotlib.figure import Figure
+
+    first = next(iter(volumes.values()))[0]
+    colours = ListedColormap(list(phase_colours(len(first.phases))))
+    side = min(SHOWN, *(min(of[0].shape) for of in volumes.values()))
+    titles = ("normal to z", "normal to y", "normal to x", "45° about z")
+    figure = Figure(figsize=(10, 2.4 * len(volumes)), dpi=90, layout="constrained")
+    grid = figure.subplots(len(volumes), 4, squeeze=False)
+    for row, (name, of) in zip(grid, volumes.items(), strict=True):
+        cube = _middle(of[0], side)
+        diagonal = cube[:, np.arange(side), np.arange(side)]
+        planes = (cube[side // 2], cube[:, side // 2], cube[:, :, side // 2], diagonal)
+        for ax, plane, title, aspect in zip(row, planes, titles, (1, 1, 1, 2**-0.5), strict=True):
+            ax.imshow(
+                plane, cmap=colours, vmin=-0.5, vmax=len(first.phases) - 0.5,
+                interpolation="nearest", aspect=aspect,
+            )  # fmt: skip
+            ax.set(xticks=[], yticks=[])
+            if row is grid[0]:
+                ax.set_title(title)
+        row[0].set_ylabel(name)
+    edge = side * first.spacing[2]
+    figure.supxlabel(f"side of a plane: {edge:.4g} {first.unit}", fontsize=9)
+    marks = [
+        figure.axes[0].plot([], [], "s", color=colours(k), label=phase.name)[0]
+        for k, phase in enumerate(first.phases)
+    ]
+    figure.legend(handles=marks, loc="outside upper right", ncols=len(marks), frameon=False)
+    figure.savefig(file)
+
+
+def _middle(volume: Volume, side: int) -> NDArray[np.integer]:
+    """Central cube, labels by rank."""
+    starts = [(n - side) // 2 for n in volume.shape]
+    cube = volume.labels[tuple(slice(s, s + side) for s in starts)]
+    return np.searchsorted(volume.phase_labels, cube)
+
+
+def curves(table: pd.DataFrame, file: Path) -> None:
+    """S2 of every phase over all directions and along each axis, mean and 95 % band."""
+    from matplotlib.figure import Figure
+
+    groups = list(table.groupby(["phase", "axis"], sort=False))
+    axes_of = ("", "z", "y", "x")
+    phases = list(dict.fromkeys(phase for (phase, _), _ in groups))
+    figure = Figure(figsize=(13, 2.9 * len(phases)), dpi=90, layout="constrained")
+    grid = figure.subplots(len(phases), len(axes_of), squeeze=False, sharex=True, sharey="row")
+    names = list(dict.fromkeys(table["sample"]))
+    for (phase, axis), group in groups:
+        ax = grid[phases.index(phase), axes_of.index(axis)]
+        for name, colour in zip(names, COLOURS, strict=False):
+            of = group[group["sample"] == name]
+            ax.fill_between(of.r, of.low, of.high, color=colour, alpha=0.15, lw=0)
+            style = "-" if name == names[0] else "--"
+            ax.plot(of.r, of["mean"], style, color=colour, lw=1.3, label=name)
+        ax.set_title(f"{phase}, {f'along {axis}' if axis else 'all directions'}", fontsize=10)
+        ax.set_xlabel(f"r [{group.unit.iloc[0]}]")
+        ax.set_ylabel("S₂(r)")
+        _clean(ax)
+    figure.legend(
+        *grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(names),
+        frameon=False,
+    )  # fmt: skip
+    figure.savefig(file)
+
+
+def distributions(values: pd.DataFrame, file: Path) -> None:
+    """Values of every sub-volume of the paper's quantities, a panel a quantity, with the means."""
+    from matplotlib.figure import Figure
+
+    shown = values[values.metric.isin(PAPER)]
+    names = list(dict.fromkeys(shown["sample"]))
+    groups = list(shown.groupby(["metric", "phase", "axis", "unit"], sort=False))
+    rows = -(-len(groups) // PANELS)
+    figure = Figure(figsize=(15, 2.5 * rows), dpi=80, layout="constrained")
+    grid = figure.subplots(rows, PANELS, squeeze=False).ravel()
+    for ax, ((metric, phase, axis, unit), group) in zip(grid, groups, strict=False):
+        for place, (name, colour, marker) in enumerate(zip(names, COLOURS, MARKERS, strict=False)):
+            of = group.loc[group["sample"] == name, "value"].dropna().to_numpy()
+            jitter = (np.arange(len(of)) * 0.618 % 1 - 0.5) * 0.5
+            ax.plot(place + jitter, of, marker, color=colour, ms=3.5, mew=0, alpha=0.5)
+            if len(of):
+                ax.hlines(of.mean(), place - 0.35, place + 0.35, color=colour, lw=2)
+        ax.set_title(f"{readable(metric)}\n{row_label(phase, axis)}", fontsize=9)
+        ax.set_xticks([])
+        if unit not in ("", "1"):
+            ax.set_ylabel(f"[{unit}]", fontsize=8)
+        _clean(ax)
+    for ax in grid[len(groups) :]:
+        ax.set_axis_off()
+    marks = [
+        figure.axes[0].plot([], [], marker, color=colour, label=name)[0]
+        for name, colour, marker in zip(names, COLOURS, MARKERS, strict=False)
+    ]
+    figure.legend(handles=marks, loc="outside upper center", ncols=len(names), frameon=False)
+    figure.savefig(file)
+
+
+def _clean(ax: object) -> None:
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)  # type: ignore[attr-defined]

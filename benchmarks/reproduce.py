@@ -1,0 +1,290 @@
+"""The paper's validation, and what it did by eye or not at all.
+
+    python benchmarks/reproduce.py nmc
+
+generates volumes of fresh seeds with the shipped generators of a material (learnt from its whole
+volume, and from one slice), measures them beside disjoint sub-volumes of the real one, and writes
+
+    table.csv, table.tex, README.md   every quantity: intervals, noise floor, verdict, bar
+    tests.csv                         isotropy, 45-degree planes, spread, memorisation, edges
+    values.csv, curves.csv            what the tables are made of
+    curves.png, distributions.png, slices.png
+
+into --out. Beside the generators stand two bodies that one would use without them: the slice
+stacked, and a Gaussian random field. What is measured is kept in --cache: a command that was
+interrupted goes on where it was. Exit status: 0 computed, 2 bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import pandas as pd
+
+# Run as a file, Python looks beside it and not in the folder above.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import datasets, figures
+from benchmarks.alternatives import random_fields, stacked_slice
+from benchmarks.cases import CASES, STUDIES, Study
+from benchmarks.paper_table import compact, floors_of, largest, result_rows
+from benchmarks.tables import fact_lines, markdown
+from benchmarks.validation import field_tests, frame
+from metrics.comparison import COMPARED_METRICS, tabulate
+from metrics.files import one_line, replacing
+from metrics.measuring import Measured, measure_all
+from metrics.sampling import plan_subvolumes
+from metrics.volume import InputError, Volume
+from slicegan.checkpoint import load_model, pretrained
+from slicegan.generation import generate
+
+FIRST_SEED = 1000  # neither training nor any card has used these
+REAL, STACKED, FIELD = "real", "stacked slice", "random field"
+SOLVER = "taufactor"
+
+Samples = dict[str, list[Volume]]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is generated and measured.
+
+    Parameters
+    ----------
+    seeds, side : int
+        Volumes of each generator, and their side in voxels.
+    window, windows : int
+        Side of the sub-volumes that are measured, and how many of each sample at most.
+    others : int
+        Sub-volumes of what is not a generator.
+    """
+
+    seeds: int
+    side: int
+    window: int
+    windows: int = 64
+    others: int = 4
+
+
+QUICK = Scale(seeds=4, side=48, window=32, windows=4, others=2)
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """Everything measured of a case."""
+
+    volumes: Samples  # whole, the real one included
+    windows: Samples
+    table: pd.DataFrame
+    tests: pd.DataFrame
+    values: pd.DataFrame
+    curves: pd.DataFrame
+
+
+def samples(study: Study, models: Sequence[str], scale: Scale, device: str | None) -> Samples:
+    """The real volume, volumes of fresh seeds of each model, and what one would do without."""
+    real = datasets.load(study.dataset)
+    volumes: Samples = {REAL: [real]}
+    for name in models:
+        print(f"{name}: {scale.seeds} volumes of {scale.side}^3", flush=True)
+        model = load_model(name)
+        volumes[name] = generate(
+            model, scale.side, seed=FIRST_SEED, count=max(scale.seeds, 2), device=device
+        )
+    volumes[STACKED] = stacked_slice(real, scale.window)[: scale.others]
+    volumes[FIELD] = random_fields(real, scale.window, scale.others)
+    return volumes
+
+
+def reproduce(
+    study: Study,
+    volumes: Samples,
+    scale: Scale,
+    measure: Callable[[list[Volume]], list[Measured]],
+) -> Reproduction:
+    """Measure all samples, and compare each with the real one."""
+    (real,) = volumes[REAL]
+    windows, measured = {}, {}
+    for name, of in volumes.items():
+        windows[name] = plan_subvolumes(of, of, side=scale.window, samples=scale.windows).real
+        print(f"{name}: {len(windows[name])} sub-volumes of {scale.window}^3", flush=True)
+        measured[name] = measure(windows[name])
+    others = [name for name in volumes if name != REAL]
+    tables = {name: tabulate(measured[name], measured[REAL], unit=real.unit) for name in others}
+    floors = floors_of(frame(measured[REAL]))
+    tests = {
+        name: field_tests(
+            volumes[name],
+            real,
+            windows=(windows[name], windows[REAL]),
+            values=(frame(measured[name]), frame(measured[REAL])),
+            axes=CASES[name].axes if name in CASES else ("z",),
+        )
+        for name in others
+        if name not in (STACKED, FIELD)
+    }
+    return Reproduction(
+        volumes,
+        windows,
+        pd.DataFrame(
+            row for name in others for row in result_rows(name, tables[name].table, floors, study)
+        ),
+        _named(tests),
+        _samples_of({name: of.values for name, of in tables.items()}),
+        _samples_of({name: of.curves for name, of in tables.items()}),
+    )
+
+
+def _named(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat([of.assign(sample=name) for name, of in frames.items()], ignore_index=True)
+
+
+def _samples_of(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Frames of gen and real, one a sample: each sample under its name, and the real one once."""
+    first = next(iter(frames.values()))
+    of_gen = {name: of[of["sample"] == "gen"] for name, of in frames.items()}
+    return _named({REAL: first[first["sample"] == "real"], **of_gen})
+
+
+def write(
+    found: Reproduction, study: Study, models: Sequence[str], facts: Mapping[str, Any], out: Path
+) -> None:
+    """Tables, page and figures, each whole or not at all."""
+    (real,) = found.volumes[REAL]
+    dataset, short = datasets.DATASETS[study.dataset], compact(found.table)
+    seen = {name: CASES[name].slices(real) if name in CASES else "given" for name in models}
+    page = [
+        f"# Validation: {dataset.name}",
+        "",
+        f"{dataset.note} ({(dataset.doi and f'doi {dataset.doi}') or dataset.url}).",
+        "Ratios are generated / real with 95 % intervals over sub-volumes; of the two-point",
+        "correlation the mean |difference| over phi (1 - phi). `floor`: random halves of the real",
+        "sub-volumes against each other.",
+        "",
+        *(f"- {name} has learnt from {slices}" for name, slices in seen.items()),
+        "",
+        "![middle planes](slices.png)",
+        "",
+        *markdown(short),
+        "",
+        f"{_bars(found.table, models)}",
+        "",
+        "![two-point correlation](curves.png)",
+        "",
+        "![distributions](distributions.png)",
+        "",
+        "## What tables of means leave out",
+        "",
+        "Of each test the row that is farthest from what it should be; all are in `tests.csv`.",
+        "",
+        *markdown(largest(found.tests)),
+        "",
+        *fact_lines(facts),
+        "",
+    ]
+    writers: dict[str, Callable[[Path], Any]] = {
+        "table.tex": lambda file: short.to_latex(file, index=False, escape=True),
+        "README.md": lambda file: file.write_text("\n".join(page), encoding="utf-8"),
+        "slices.png": lambda file: figures.slices(found.volumes, file),
+        "curves.png": lambda file: figures.curves(found.curves, file),
+        "distributions.png": lambda file: figures.distributions(found.values, file),
+    }
+    for name in ("table", "tests", "values", "curves"):
+        of: pd.DataFrame = getattr(found, name)
+        writers[f"{name}.csv"] = lambda file, of=of: of.to_csv(  # type: ignore[misc]
+            file, index=False, float_format="%.6g"
+        )
+    with one_line(out, "written", "free some space or choose another folder"):
+        out.mkdir(parents=True, exist_ok=True)
+        for name, save in writers.items():
+            with replacing(out / name) as temporary:
+                save(temporary)
+
+
+def _bars(table: pd.DataFrame, models: Sequence[str]) -> str:
+    """How many rows of each generator meet their bar, and how many differ."""
+    lines = []
+    for name in models:
+        rows = table[table["sample"] == name]
+        judged = rows[rows.met != ""]
+        failed = judged[judged.met == "no"]
+        words = failed[["metric", "phase", "axis"]].agg(lambda r: " ".join(filter(None, r)), axis=1)
+        lines.append(
+            f"{name}: {len(judged) - len(failed)} of {len(judged)} rows meet the bar, "
+            f"{(rows.verdict == 'differs').sum()} of {len(rows)} rows differ."
+            + (f" Above the bar: {'; '.join(words.str.replace('_', ' '))}." if len(failed) else "")
+        )
+    return "\n\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("case", choices=tuple(STUDIES))
+    add("--model", action="append", help="a run or file, instead of the shipped generators")
+    add("--seeds", type=int, default=16, help="volumes of each generator (%(default)s)")
+    add("--quick", action="store_true", help="the whole path on tiny volumes")
+    add("--out", type=Path, help="folder to write (benchmarks/results/CASE)")
+    add("--cache", type=Path, default=Path("runs/measured"), help="kept values (%(default)s)")
+    add("--device", help="of generation and solver, e.g. cuda (cpu)")
+    add("--workers", type=int, default=-1, help="processes (all cores)")
+    args = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        run(args, shlex.join(["python", "benchmarks/reproduce.py", *words]))
+    except InputError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted; the same command goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def run(args: argparse.Namespace, command: str) -> None:
+    start = perf_counter()
+    study, out = STUDIES[args.case], args.out or Path("benchmarks/results") / args.case
+    models = args.model or [name for name in study.models if name in pretrained()]
+    if not models:
+        raise InputError(
+            f"no generator of {args.case} is shipped: give --model, or make one with "
+            f"python -m benchmarks.train_pretrained {study.models[0]}"
+        )
+    scale = QUICK if args.quick else Scale(args.seeds, 128, study.window)
+
+    def measure(windows: list[Volume]) -> list[Measured]:
+        return measure_all(
+            [(v, False) for v in windows],
+            COMPARED_METRICS,
+            scale.window // 2,
+            SOLVER,
+            args.device,
+            args.workers,
+            True,
+            args.cache,
+        )
+
+    found = reproduce(study, samples(study, models, scale, args.device), scale, measure)
+    counts = ", ".join(f"{name} {len(of)}" for name, of in found.windows.items())
+    facts = {
+        "command": command,
+        "seeds": f"{FIRST_SEED} to {FIRST_SEED + scale.seeds - 1}, {scale.side}^3 voxels each",
+        "sub-volumes": f"{scale.window}^3 voxels: {counts}",
+        "device": args.device or "cpu",
+        "minutes of this command": round((perf_counter() - start) / 60, 1),
+    }
+    write(found, study, models, facts, out)
+    print(f"{_bars(found.table, models)}\n{out / 'README.md'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
