@@ -84,6 +84,7 @@ def curves(table: pd.DataFrame, file: Path) -> None:
         ax.set_title(f"{phase}, {f'along {axis}' if axis else 'all directions'}", fontsize=10)
         ax.set_xlabel(f"r [{group.unit.iloc[0]}]")
         ax.set_ylabel("S₂(r)")
+        ax.set_ylim(0, 1.1 * group["mean"].max())  # few samples have bands beyond all values
         _clean(ax)
     figure.legend(
         *grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(names),

@@ -74,7 +74,10 @@ def _by_axis(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def diagonal_curves(volume: Volume, lag: int) -> dict[tuple[str, str], Floats]:
-    """S2 of each phase along both diagonals of the faces normal to each axis, lags k sqrt(2)."""
+    """S2 of each phase along one diagonal of the faces normal to each axis, then the other.
+
+    At lags k sqrt(2), k up to `lag`.
+    """
     # Of two phases the other has the same S2 - phi^2.
     phases = volume.phases if len(volume.phases) > 2 else volume.phases[:1]
     curves = {}
@@ -84,7 +87,7 @@ def diagonal_curves(volume: Volume, lag: int) -> dict[tuple[str, str], Floats]:
         for k, axis in enumerate(AXES):
             face = np.moveaxis(s2, k, 0)[lag]
             both = face[lag + steps, lag + steps], face[lag + steps, lag - steps]
-            curves[phase.name, axis] = np.mean(both, axis=0)
+            curves[phase.name, axis] = np.concatenate(both)
     return curves
 
 

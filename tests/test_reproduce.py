@@ -1,0 +1,164 @@
+"""The validation script: the whole path on small fields, its tables, and its refusals."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import alternatives, reproduce
+from benchmarks.cases import CASES, STUDIES, Study, middle_slice
+from benchmarks.paper_table import compact, floors_of, result_rows
+from benchmarks.validation import frame
+from metrics.comparison import tabulate
+from metrics.measuring import CURVE, measure_all
+from metrics.shapes import gaussian_random_field
+from metrics.volume import Phase, Volume
+from slicegan.data import load_training_data
+
+STUDY = Study(("snow",), 24, s2=0.02, areas=0.05, diffusivity=0.1, conductors=("0",))
+
+
+def field(seed: int, length: float = 2, fractions: tuple[float, ...] = (0.4, 0.6)) -> Volume:
+    return gaussian_random_field(
+        (48,) * 3, correlation_length=length, seed=seed, fractions=fractions
+    ).volume
+
+
+@pytest.fixture
+def snow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field stands in for the tomogram; what matters here is the path."""
+    real = Volume(field(0).labels, phases=(Phase("air", 0, 0), Phase("ice", 1, 1)))
+    monkeypatch.setattr(reproduce.datasets, "load", lambda name: real)
+    scale = reproduce.Scale(seeds=2, side=32, window=24, windows=4, others=2)
+    monkeypatch.setattr(reproduce, "QUICK", scale)
+
+
+def test_the_whole_path(snow: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    argv = ["snow", "--quick", "--out", str(out), "--cache", str(tmp_path / "c"), "--workers", "1"]
+    assert reproduce.main(argv) == 0
+    assert "rows meet the bar" in capsys.readouterr().out
+    names = {"table", "tests", "values", "curves"}
+    assert {path.name for path in out.iterdir()} == {
+        *(f"{name}.csv" for name in names),
+        *("README.md", "table.tex", "slices.png", "curves.png", "distributions.png"),
+    }
+    table = pd.read_csv(out / "table.csv", keep_default_na=False, na_values=["nan", ""])
+    assert set(table["sample"]) == {"snow", "stacked slice", "random field"}
+    # Stacked, a slice goes straight through: no chord ends along z.
+    stacked = table[
+        (table["sample"] == "stacked slice") & (table.metric == "effective_diffusivity")
+    ]
+    assert stacked[stacked.axis == "z"].ratio.min() > 1
+    page = (out / "README.md").read_text()
+    assert "--quick" in page and "all 144 slices" in page and "numpy" in page
+    kept = len(list((tmp_path / "c").iterdir()))
+    before = (out / "table.csv").read_text()
+    assert reproduce.main(argv) == 0  # from the cache
+    assert len(list((tmp_path / "c").iterdir())) == kept
+    assert (out / "table.csv").read_text() == before
+
+
+def test_a_material_without_a_generator_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reproduce, "pretrained", list)
+    assert reproduce.main(["nmc", "--quick"]) == 2
+    error = capsys.readouterr().err
+    assert "benchmarks.train_pretrained nmc" in error and error.count("\n") == 1
+    assert reproduce.main(["snow", "--model", "nowhere"]) == 2
+
+
+def measured(volumes: list[Volume]) -> list:
+    names = ("volume_fraction", "specific_surface_area", "effective_diffusivity", CURVE)
+    return measure_all([(v, False) for v in volumes], names, 12, "taufactor", None, 1, False)
+
+
+def test_rows_say_what_meets_the_bar() -> None:
+    real, other = ([field(seed, length) for seed in range(4)] for length in (2, 3))
+    of_real, of_other = measured(real), measured(other)
+    floors = floors_of(frame(of_real))
+    table = pd.DataFrame(
+        [
+            *result_rows("itself", tabulate(of_real, of_real, unit="voxel").table, floors, STUDY),
+            *result_rows("other", tabulate(of_other, of_real, unit="voxel").table, floors, STUDY),
+        ]
+    )
+    itself, others = (table[table["sample"] == name] for name in ("itself", "other"))
+    assert set(itself.met) == {"yes", ""}
+    # Only the first phase is a conductor of this study, and fractions have another bar.
+    judged = others[others.met != ""]
+    assert set(judged.metric) == {"specific_surface_area", "effective_diffusivity", CURVE}
+    assert set(judged[judged.metric == "effective_diffusivity"].phase) == {"0"}
+    assert (others[others.metric == "specific_surface_area"].met == "no").all()
+    # The S2 error is of phi (1 - phi), computed here from the curves themselves.
+    row = others[(others.metric == CURVE) & (others.axis == "z")].iloc[0]
+    means = [
+        np.mean([next(c.value for c in m.curves if c.axis == "z") for m in of], axis=0)
+        for of in (of_other, of_real)
+    ]
+    phi = np.mean([np.mean(v.labels == 0) for v in real])
+    assert row.value == pytest.approx(np.abs(means[0] - means[1]).mean() / (phi * (1 - phi)))
+    assert np.isfinite(others.floor).all() and (others.floor > 0).all()
+    lines = compact(table)
+    assert len(lines) == len(itself) and list(lines) == [
+        "quantity",
+        "real",
+        "floor",
+        "itself",
+        "other",
+    ]
+    assert "above the bar" in lines.set_index("quantity").loc["specific surface area 0", "other"]
+
+
+def test_alternatives_are_what_they_claim() -> None:
+    real = field(3, length=3)
+    stacked = alternatives.stacked_slice(real, 24)
+    assert len(stacked) == 4 and {v.shape for v in stacked} == {(24,) * 3}
+    plane = middle_slice(real, "z")
+    assert (stacked[0].labels == plane[:24, :24]).all()
+    fields = alternatives.random_fields(real, 48, 8)
+    assert np.mean([np.mean(v.labels == 0) for v in fields]) == pytest.approx(
+        np.mean(plane == 0), abs=0.05
+    )
+    from metrics import two_point_correlation
+
+    def half(volumes: list[Volume]) -> float:
+        curves = [two_point_correlation(v, max_lag=24).axis["x"] for v in volumes]
+        return alternatives.half_length(np.mean(curves, axis=0))
+
+    # One slice of 48^2 says its own length to some 15 %.
+    assert half(fields) == pytest.approx(half([real]), rel=0.25)
+    three = alternatives.random_fields(field(1, fractions=(0.3, 0.3, 0.4)), 32, 1)[0]
+    assert len(np.unique(three.labels)) == 3
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_training_images_are_what_the_case_says(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    count = 3 if case.dataset in ("nmc", "stack") else 2
+    phases = tuple(Phase(f"p{k}", k, 100 * k) for k in range(count))
+    fractions = (0.3, 0.3, 0.4)[:count] if count == 3 else (0.4, 0.6)
+    real = Volume(field(1, fractions=fractions).labels, (0.5,) * 3, "um", phases=phases)
+    config = case.training_data(real, tmp_path, name)
+    data = load_training_data(**vars(config))
+    assert data.material.unit == "um" and data.material.phases == phases
+    assert data.isotropic == case.isotropic
+    assert len(data.sources) == (1 if case.isotropic else 3)
+    slices = sum(len(image) for source in data.sources for image in source.images)
+    (told,) = re.findall(r"all (\d+) slices|one slice|three slices", case.slices(real)) or [""]
+    if case.seen == "volume":
+        assert slices == int(told) == 144
+    else:
+        assert slices == len(case.axes)
+        for axis, source in zip(case.axes, data.sources, strict=True):
+            assert (source.images[0][0].numpy() == middle_slice(real, axis)).all()
+
+
+def test_every_study_has_its_cases() -> None:
+    for study in STUDIES.values():
+        assert {CASES[name].dataset for name in study.models} == {study.dataset}
