@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: $(INSTALLED)  ## compare generated volumes with the tomogram of snow they were learnt from
 	$(BIN)/python -m benchmarks.demo
@@ -16,6 +16,10 @@ lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+docs: $(INSTALLED)  ## run the notebooks and write build/docs/*.html
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[docs]"
+	$(BIN)/python -m nbconvert --execute --to html --output-dir build/docs notebooks/*.ipynb
 
 clean:  ## remove the virtual environment, the demo and every cache
 	rm -rf $(VENV) demo build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
