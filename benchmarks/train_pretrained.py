@@ -1,9 +1,10 @@
-"""Train a shipped generator, measure it against the real volume, and write its file and card.
+"""Train a shipped generator, compare it with the real volume, and write its file and card.
 
 ``python -m benchmarks.train_pretrained snow`` goes on where it was stopped; the run lies in
 ``--runs``. When training has ended, `slicegan/pretrained/NAME.safetensors` (16-bit weights) and
 `NAME.json` are written: on what it was trained, how long, and how good it is. The volumes that say
-so come from seeds that neither training nor the choice of the best step has seen.
+so come from seeds that neither training nor the choice of the best step has seen. Effective
+diffusivity, which takes long, is in the tables of ``benchmarks/reproduce.py``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from benchmarks import datasets
 from benchmarks.cases import CASES
 from benchmarks.learning import settings_of
 from benchmarks.tables import module_command
-from metrics.comparison import compare
+from metrics.comparison import COMPARED_METRICS, compare
 from metrics.files import replacing
 from metrics.volume import InputError, Volume
 from slicegan.checkpoint import PRETRAINED, load_model, save_model
@@ -32,7 +33,9 @@ from slicegan.runs import Run
 from slicegan.settings import override, preset
 
 TEST_VOLUMES = 8
-SAMPLES = 64  # sub-volumes: eight of each volume
+TEST_SIDE = 128
+SAMPLES = 64  # sub-volumes of each sample, at most
+METRICS = tuple(name for name in COMPARED_METRICS if name != "effective_diffusivity")
 COLUMNS = (
     *("metric", "phase", "axis", "unit", "gen", "gen_low", "gen_high", "real", "real_low"),
     *("real_high", "ratio", "ratio_low", "ratio_high", "verdict", "n_gen", "n_real"),
@@ -53,7 +56,7 @@ def card(name: str, run: Run, volumes: Sequence[Volume], command: str) -> dict[s
     """What a user should know of a generator."""
     case, record = CASES[name], run.record
     dataset, real = datasets.DATASETS[case.dataset], datasets.load(case.dataset)
-    measured = compare(volumes, real, samples=SAMPLES)
+    measured = compare(volumes, real, metrics=METRICS, samples=SAMPLES)
     best = min(run.rows, key=lambda row: row["score"])
     return {
         "name": name,
@@ -84,6 +87,7 @@ def card(name: str, run: Run, volumes: Sequence[Volume], command: str) -> dict[s
             "generated": f"{len(volumes)} volumes of {volumes[0].shape}, seeds 0 to "
             f"{len(volumes) - 1}",
             "sub-volumes": measured.settings["subvolume"],
+            "effective diffusivity": f"benchmarks/results/{case.dataset}/README.md",
             "table": json.loads(measured.table[list(COLUMNS)].to_json(orient="records")),
         },
         "generator": asdict(record.config.generator),
@@ -110,8 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         file = args.out / f"{args.name}.safetensors"
         args.out.mkdir(parents=True, exist_ok=True)
         save_model(load_model(folder), file, half=True)
-        side = datasets.load(CASES[args.name].dataset).shape
-        volumes = [generate(str(file), side, seed=seed) for seed in range(TEST_VOLUMES)]
+        volumes = generate(str(file), TEST_SIDE, seed=0, count=TEST_VOLUMES)
         with replacing(file.with_suffix(".json")) as temporary:
             text = json.dumps(card(args.name, run, volumes, command), indent=2, allow_nan=False)
             temporary.write_text(text + "\n", encoding="utf-8")

@@ -28,16 +28,7 @@ def field(seed: int, length: float = 2, fractions: tuple[float, ...] = (0.4, 0.6
     ).volume
 
 
-@pytest.fixture
-def snow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A field stands in for the tomogram; what matters here is the path."""
-    real = Volume(field(0).labels, phases=(Phase("air", 0, 0), Phase("ice", 1, 1)))
-    monkeypatch.setattr(reproduce.datasets, "load", lambda name: real)
-    scale = reproduce.Scale(seeds=2, side=32, window=24, windows=4, others=2)
-    monkeypatch.setattr(reproduce, "QUICK", scale)
-
-
-def test_the_whole_path(snow: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_whole_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     argv = ["snow", "--quick", "--out", str(out), "--cache", str(tmp_path / "c"), "--workers", "1"]
     assert reproduce.main(argv) == 0
@@ -55,7 +46,7 @@ def test_the_whole_path(snow: None, tmp_path: Path, capsys: pytest.CaptureFixtur
     ]
     assert stacked[stacked.axis == "z"].ratio.min() > 1
     page = (out / "README.md").read_text()
-    assert "--quick" in page and "all 144 slices" in page and "numpy" in page
+    assert "--quick" in page and "all 300 slices" in page and "numpy" in page
     kept = len(list((tmp_path / "c").iterdir()))
     before = (out / "table.csv").read_text()
     assert reproduce.main(argv) == 0  # from the cache
