@@ -28,6 +28,17 @@ AGREEMENT = 3e-3
 SPACINGS = [(1.0, 1.0, 1.0), (2.0, 1.0, 0.5), (0.4, 1.5, 1.0)]
 
 
+BOTH = ("taufactor", "multigrid")
+
+
+@pytest.fixture(params=BOTH)
+def solver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each solver in turn as the default."""
+    defaults = effective_diffusivity.__kwdefaults__ | {"method": request.param}
+    monkeypatch.setattr(effective_diffusivity, "__kwdefaults__", defaults)
+    return request.param
+
+
 @pytest.fixture(scope="module")
 def berea(data_path) -> np.ndarray:
     """64^3 voxels of sandstone; 0 is the pore."""
@@ -100,6 +111,7 @@ def test_open_volume_is_exactly_one(shape):
         assert (result.value, result.tau, result.volume_fraction) == (1.0, 1.0, 1.0)
 
 
+@pytest.mark.usefixtures("solver")
 def test_single_layer_conducts_its_open_area():
     labels = np.array([[[1, 0, 1], [0, 1, 0]]])
     result = effective_diffusivity(labels, phase=1, axis="z")
@@ -107,6 +119,7 @@ def test_single_layer_conducts_its_open_area():
     assert effective_diffusivity(labels, phase=1, axis="x").value == 0
 
 
+@pytest.mark.usefixtures("solver")
 @pytest.mark.parametrize("steps", [3, 4, 12])
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_staircase_is_a_row_of_resistors(steps, spacing):
@@ -122,6 +135,7 @@ def test_staircase_is_a_row_of_resistors(steps, spacing):
     assert result.value != pytest.approx(whole, rel=5e-3)
 
 
+@pytest.mark.usefixtures("solver")
 def test_z_bend_approaches_its_closed_form_at_three_resolutions():
     # A right-angled corner of a channel counts 1 - 2 ln 2 / pi = 0.5587 squares instead of 1
     # (conformal map); the straight runs of 2 widths decouple the corners up to exp(-2 pi).
@@ -136,6 +150,7 @@ def test_z_bend_approaches_its_closed_form_at_three_resolutions():
     assert 0.03 > errors[0] > 2 * errors[1] > 4 * errors[2] > 0
 
 
+@pytest.mark.usefixtures("solver")
 def test_tilted_channel_approaches_its_closed_form_at_three_resolutions():
     errors = []
     for n in (1, 2, 4):
@@ -159,6 +174,7 @@ def test_straight_channel_conducts_its_section(axis):
         assert value == pytest.approx(body.effective_diffusivity[other], abs=1e-12)
 
 
+@pytest.mark.usefixtures("solver")
 @pytest.mark.parametrize("spacing", [*SPACINGS, (5.0, 1.0, 1.0), (1.0, 1.0, 5.0)])
 @pytest.mark.parametrize("axis", AXES)
 def test_random_field_agrees_with_sparse_solve(axis, spacing):
@@ -172,6 +188,7 @@ def test_random_field_agrees_with_sparse_solve(axis, spacing):
         assert result.value != pytest.approx(sparse_diffusivity(labels == 1, axis), rel=0.02)
 
 
+@pytest.mark.usefixtures("solver")
 @pytest.mark.parametrize("layers", [2, 3, 4])
 def test_thin_volumes_agree_with_sparse_solve(layers):
     labels = random_field((layers, 24, 24), 0.5, 0.8)
@@ -181,6 +198,7 @@ def test_thin_volumes_agree_with_sparse_solve(layers):
     assert result.value == pytest.approx(expected, rel=AGREEMENT)
 
 
+@pytest.mark.usefixtures("solver")
 @pytest.mark.parametrize("axis", AXES)
 def test_berea_agrees_with_sparse_solve(axis, berea):
     result = effective_diffusivity(berea, phase=0, axis=axis)
@@ -188,6 +206,7 @@ def test_berea_agrees_with_sparse_solve(axis, berea):
     assert result.value == pytest.approx(sparse_diffusivity(berea == 0, axis), rel=AGREEMENT)
 
 
+@pytest.mark.usefixtures("solver")
 @pytest.mark.parametrize("axis", AXES)
 def test_three_phase_stack_agrees_with_sparse_solve(axis, three_phase_stack):
     percolating = 0
@@ -200,6 +219,7 @@ def test_three_phase_stack_agrees_with_sparse_solve(axis, three_phase_stack):
     assert percolating >= 2
 
 
+@pytest.mark.usefixtures("solver")
 def test_dead_ends_leave_the_value_and_raise_tau():
     clean = np.pad(z_bend(3), ((0, 0), (0, 4), (0, 0)))
     cluttered = clean.copy()
@@ -215,6 +235,7 @@ def test_dead_ends_leave_the_value_and_raise_tau():
     assert result.tau * result.percolating_fraction == pytest.approx(clean_result.tau)
 
 
+@pytest.mark.usefixtures("solver")
 def test_dead_end_branches_carry_no_flux():
     labels = np.zeros((12, 9, 1), dtype=np.uint8)
     labels[:, 2] = 1
@@ -226,6 +247,7 @@ def test_dead_end_branches_carry_no_flux():
     assert result.tau == pytest.approx((12 + 5) / 12, rel=AGREEMENT)
 
 
+@pytest.mark.usefixtures("solver")
 @pytest.mark.parametrize("labels", [np.eye(3, dtype=int)[:, :, None], np.arange(2)[:, None, None]])
 def test_nothing_percolates(labels):
     result = effective_diffusivity(labels, phase=1, axis="z")
@@ -258,6 +280,7 @@ def test_bounds_mirror_and_permutation(seed, fraction):
     assert values[0] <= 9 / (resistance[1:-1].sum() + resistance[[0, -1]].mean()) + AGREEMENT
 
 
+@pytest.mark.usefixtures("solver")
 def test_spacing_scale_does_not_matter():
     one, two = (
         effective_diffusivity(Volume(random_field(), (scale, scale, scale)), phase=1, axis="z")
@@ -266,6 +289,7 @@ def test_spacing_scale_does_not_matter():
     assert one == two
 
 
+@pytest.mark.usefixtures("solver")
 def test_batch_equals_singles():
     slow, fast = random_field(fraction=0.3, smoothing=0.8, seed=5), random_field(seed=1)
     blocked = np.zeros_like(slow)
@@ -318,6 +342,7 @@ def test_tighter_tol_is_nearer_to_the_sparse_solve():
     assert residuals == sorted(residuals, reverse=True)
 
 
+@pytest.mark.usefixtures("solver")
 def test_prints_and_warns_nothing(capsys, recwarn):
     labels = random_field()
     effective_diffusivity(Volume(labels, (20.0, 1.0, 1.0)), phase=1, axis="y", throw=False)
@@ -326,6 +351,7 @@ def test_prints_and_warns_nothing(capsys, recwarn):
     assert not recwarn.list
 
 
+@pytest.mark.usefixtures("solver")
 def test_dtype_order_and_stride_do_not_matter():
     labels = random_field((10, 9, 8), 0.5)
     expected = effective_diffusivity(labels, phase=1, axis="y")
@@ -342,7 +368,7 @@ def test_dtype_order_and_stride_do_not_matter():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "magic"}, "method must be one of taufactor, got 'magic'"),
+        ({"method": "magic"}, "method must be one of taufactor, multigrid, got 'magic'"),
         ({"axis": "q"}, "axis must be one of"),
         ({"phase": 9}, "no phase 9"),
         ({"tol": 0.0}, "tol must be positive"),
