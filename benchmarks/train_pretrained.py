@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from benchmarks.tables import module_command
 from metrics.comparison import COMPARED_METRICS, compare
 from metrics.files import replacing
 from metrics.volume import InputError, Volume
+from slicegan.calibration import calibrate, image_fractions
 from slicegan.checkpoint import PRETRAINED, load_model, save_model
 from slicegan.generation import generate
 from slicegan.record import RECORD
@@ -34,6 +35,7 @@ from slicegan.settings import override, preset
 
 TEST_VOLUMES = 8
 TEST_SIDE = 128
+CALIBRATION_VOLUMES = 512  # each evaluation of a run takes 64
 SAMPLES = 64  # sub-volumes of each sample, at most
 METRICS = tuple(name for name in COMPARED_METRICS if name != "effective_diffusivity")
 COLUMNS = (
@@ -90,7 +92,7 @@ def card(name: str, run: Run, volumes: Sequence[Volume], command: str) -> dict[s
             "effective diffusivity": f"benchmarks/results/{case.dataset}/README.md",
             "table": json.loads(measured.table[list(COLUMNS)].to_json(orient="records")),
         },
-        "generator": asdict(record.config.generator),
+        "generator": asdict(replace(record.config.generator, calibrated=True)),
     }
 
 
@@ -113,7 +115,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 130
         file = args.out / f"{args.name}.safetensors"
         args.out.mkdir(parents=True, exist_ok=True)
-        save_model(load_model(folder), file, half=True)
+        fractions = image_fractions(run.data)
+        model = calibrate(load_model(folder), fractions, volumes=CALIBRATION_VOLUMES)
+        save_model(model, file, half=True)
         volumes = generate(str(file), TEST_SIDE, seed=0, count=TEST_VOLUMES)
         with replacing(file.with_suffix(".json")) as temporary:
             text = json.dumps(card(args.name, run, volumes, command), indent=2, allow_nan=False)

@@ -63,6 +63,8 @@ class GeneratorConfig:
     dense : bool
         Whether all layers must obey the rules of uniform information density. False only in
         converted networks.
+    calibrated : bool
+        Whether a number for each channel is added to the logits (`slicegan.calibration`).
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -76,6 +78,7 @@ class GeneratorConfig:
     output: Literal["softmax", "tanh"] = "softmax"
     upsampling: PositiveFloat = 2.0
     dense: bool = True
+    calibrated: bool = False
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,8 @@ class Generator(nn.Module):
         False), or filters and layers do not fit each other.
     """
 
+    offset: Tensor  # of the logits, in a calibrated generator
+
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         check_layers(config)
@@ -57,6 +59,8 @@ class Generator(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm3d(width) for width in config.filters)
         if resize:
             self.resize = nn.Conv3d(config.filters[-1], config.channels, RESIZE_KERNEL)
+        if config.calibrated:
+            self.register_buffer("offset", torch.zeros(config.channels))
 
     def forward(self, noise: Tensor) -> Tensor:
         """Values in [0, 1]: noise (N, latent channels, z, y, x) -> (N, channels, Z, Y, X)."""
@@ -70,9 +74,11 @@ class Generator(nn.Module):
         features = noise
         for conv, norm in zip(self.convs, self.norms, strict=False):
             features = functional.leaky_relu(norm(conv(features)), self.config.leak, inplace=True)
-        if self.config.kind == "transpose":
-            out: Tensor = self.convs[-1](features)
-            return out
+        last = self.convs[-1] if self.config.kind == "transpose" else self._resized
+        out: Tensor = last(features)
+        return out + self.offset[:, None, None, None] if self.config.calibrated else out
+
+    def _resized(self, features: Tensor) -> Tensor:
         factor = self.config.upsampling
         features = functional.interpolate(
             features, scale_factor=factor, mode="trilinear", recompute_scale_factor=False
@@ -80,7 +86,7 @@ class Generator(nn.Module):
         if self.in_step:
             inner = slice(RESIZE_RIM, -RESIZE_RIM)
             features = features[..., inner, inner, inner]
-        out = self.resize(features)
+        out: Tensor = self.resize(features)
         return out
 
     @property

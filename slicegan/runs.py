@@ -31,6 +31,7 @@ from filelock import FileLock, Timeout
 from metrics.files import TEMPORARY, one_line, replacing
 from metrics.provenance import machine, versions
 from metrics.volume import InputError
+from slicegan.calibration import calibrate, image_fractions
 from slicegan.checkpoint import WEIGHTS, Model, load_state, save_model, save_state
 from slicegan.config import Config, DataConfig
 from slicegan.data import TrainingData, load_training_data
@@ -203,11 +204,15 @@ class Run:
         self.save()
 
     def _model(self) -> Model:
-        """The averaged generator as it is now, with BatchNorm measured anew for it."""
+        """The averaged generator as it is now, BatchNorm and fractions measured anew for it."""
         generator: Generator = copy.deepcopy(self.trainer.average.module)  # type: ignore[assignment]
         random = torch.Generator(self.trainer.device).manual_seed(0)
         self.trainer.measure_norms(generator, random)
-        return Model(generator.eval(), self.data.material, {})
+        model = Model(generator.eval(), self.data.material, {})
+        if self.data.material.kind != "phases":
+            return model
+        volumes = self.record.config.training.norm_volumes
+        return calibrate(model, image_fractions(self.data), volumes=volumes)
 
     def save(self) -> None:
         """Write the state, unless a loss or a weight is not finite."""

@@ -23,6 +23,7 @@ def snow(monkeypatch: pytest.MonkeyPatch) -> None:
     case = cases.Case("snow", preset="tiny", settings=SETTINGS)
     monkeypatch.setattr(train_pretrained, "CASES", {"snow": case})
     monkeypatch.setattr(train_pretrained, "TEST_SIDE", 40)
+    monkeypatch.setattr(train_pretrained, "CALIBRATION_VOLUMES", 2)
     draw_nothing(monkeypatch)
 
 

@@ -1,0 +1,98 @@
+"""Calibration: fractions as wanted, on noise that it has not seen, and nothing else changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_models import ANODE, INNER, LAST, random_generator
+
+import slicegan
+from metrics.volume import InputError, Volume
+from slicegan.calibration import calibrate, image_fractions, offsets
+from slicegan.checkpoint import Model, load_model, save_model
+from slicegan.config import GeneratorConfig, Material
+from slicegan.data import TrainingData
+from slicegan.sources import Source
+
+WANTED = (0.6, 0.15, 0.25)
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    config = GeneratorConfig(
+        latent_channels=4, filters=(12, 8), layers=(INNER, INNER, LAST), channels=3
+    )
+    return Model(random_generator(config).float(), ANODE, {})
+
+
+def fractions(model: Model, seeds: range = range(50, 90)) -> np.ndarray:
+    volumes: list[Volume] = [slicegan.generate(model, 32, seed=seed) for seed in seeds]
+    return np.mean([[np.mean(v.labels == k) for k in v.phase_labels] for v in volumes], axis=0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("wanted", [(0.5, 0.5), (0.9, 0.1), WANTED, (0.1, 0.2, 0.3, 0.4)])
+def test_offsets_give_each_phase_its_share(wanted: tuple[float, ...], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(scale=5, size=(len(wanted), 20_000)).astype(np.float32)
+    logits += rng.normal(size=(len(wanted), 1)).astype(np.float32)
+    moved = offsets(logits, np.array(wanted))
+    found = np.bincount((logits + moved[:, None]).argmax(0)) / logits.shape[1]
+    assert found == pytest.approx(wanted, abs=1e-4)  # two voxels
+    assert moved.sum() == pytest.approx(0, abs=1e-5)
+
+
+def test_volumes_have_the_wanted_fractions(model: Model) -> None:
+    found = fractions(calibrate(model, WANTED, volumes=32))
+    assert abs(fractions(model) - WANTED).max() > 0.1
+    # 40 volumes of 32^3, of correlated voxels: the deviation of their mean is about 0.005.
+    assert found == pytest.approx(WANTED, abs=0.02)
+
+
+def test_calibrated_again_it_stays(model: Model) -> None:
+    once = calibrate(model, WANTED, volumes=8)
+    twice = calibrate(once, WANTED, volumes=8)
+    moved = twice.generator.offset - once.generator.offset
+    assert abs(moved).max() < 1e-3
+    for name, weight in model.generator.state_dict().items():
+        if "num_batches" not in name:
+            assert torch.equal(twice.generator.state_dict()[name], weight)
+
+
+def test_the_offset_is_stored_with_the_weights(model: Model, tmp_path: Path) -> None:
+    calibrated = calibrate(model, WANTED, volumes=4)
+    save_model(calibrated, tmp_path / "a.safetensors", half=True)
+    back = load_model(tmp_path / "a.safetensors")
+    assert back.generator.config.calibrated
+    assert torch.equal(back.generator.offset, calibrated.generator.offset)
+
+
+def test_probabilities_follow(model: Model) -> None:
+    calibrated = calibrate(model, WANTED, volumes=4)
+    noise = torch.randn(1, 4, 3, 3, 3)
+    logits = model.generator.logits(noise) + calibrated.generator.offset[:, None, None, None]
+    assert torch.allclose(calibrated.generator(noise), logits.softmax(1), atol=1e-6)
+
+
+def test_fractions_of_the_images() -> None:
+    first = torch.tensor([[[0, 0, 0, 1]]], dtype=torch.uint8)
+    second = torch.tensor([[[1, 1]], [[1, 0]]], dtype=torch.uint8)
+    sources = (Source(("z",), (first,), 2), Source(("y", "x"), (second,), 2))
+    data = TrainingData(Material("phases", ANODE.phases[:2]), sources, False, ())
+    assert image_fractions(data) == pytest.approx([(0.75 + 2 * 0.25) / 3, (0.25 + 2 * 0.75) / 3])
+
+
+@pytest.mark.parametrize("wanted", [(0.5, 0.5), (0.5, 0.5, 0.5), (0.0, 0.5, 0.5)])
+def test_impossible_fractions_are_refused(model: Model, wanted: tuple[float, ...]) -> None:
+    with pytest.raises(InputError, match="a positive fraction for each phase"):
+        calibrate(model, wanted, volumes=1)
+
+
+def test_intensities_have_no_fractions() -> None:
+    config = GeneratorConfig(filters=(4,), layers=(INNER, LAST), channels=1, output="tanh")
+    grey = Model(random_generator(config), Material("grey"), {})
+    with pytest.raises(InputError, match="grey model has no volume fractions"):
+        calibrate(grey, (1.0,), volumes=1)
