@@ -133,8 +133,8 @@ class Study:
 _BEFORE = ("training.slices=12", "training.init=he", "training.steps=10000")
 
 # From few slices the critic soon knows them by heart: longer training does not help.
-_FEW = ("training.steps=6000",)
-_THREE_CRITICS = ("training.steps=8000",)
+_FEW = ("training.steps=5000", "training.penalty=8")
+_THREE_CRITICS = ("training.steps=6000",)
 
 CASES = {
     "nmc": Case("nmc"),

@@ -47,7 +47,6 @@ from slicegan.generation import generate
 
 FIRST_SEED = 1000  # neither training nor any card has used these
 REAL, STACKED, FIELD = "real", "stacked slice", "random field"
-SOLVER = "taufactor"
 
 Samples = dict[str, list[Volume]]
 
@@ -235,6 +234,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--quick", action="store_true", help="the whole path on tiny volumes")
     add("--out", type=Path, help="folder to write (benchmarks/results/CASE)")
     add("--cache", type=Path, default=Path("runs/measured"), help="kept values (%(default)s)")
+    add("--solver", default="taufactor", help="of the effective diffusivity (%(default)s)")
     add("--device", help="of generation and solver, e.g. cuda (cpu)")
     add("--workers", type=int, default=-1, help="processes (all cores)")
     args = parser.parse_args(argv)
@@ -266,7 +266,7 @@ def run(args: argparse.Namespace, command: str) -> None:
             [(v, False) for v in windows],
             COMPARED_METRICS,
             scale.window // 2,
-            SOLVER,
+            args.solver,
             args.device,
             args.workers,
             True,
@@ -279,6 +279,7 @@ def run(args: argparse.Namespace, command: str) -> None:
         "command": command,
         "seeds": f"{FIRST_SEED} to {FIRST_SEED + scale.seeds - 1}, {scale.side}^3 voxels each",
         "sub-volumes": f"{scale.window}^3 voxels: {counts}",
+        "solver of the effective diffusivity": args.solver,
         "device": args.device or "cpu",
         "minutes of this command": round((perf_counter() - start) / 60, 1),
     }
