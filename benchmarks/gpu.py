@@ -1,8 +1,9 @@
 """Everything that wants a GPU, in one command that can be stopped and goes on.
 
 ``python -m benchmarks.gpu --reference CHECKOUT`` measures training and generation beside the
-original, then trains the preset `fast` on one slice of the electrode and one of the sandstone, and
-compares volumes of fresh seeds with the tomograms. Each stage that has its result in ``--out`` is
+original, trains the preset `fast` on one slice of the electrode and one of the sandstone, compares
+volumes of fresh seeds with the tomograms, trains every shipped generator from another seed, and
+reproduces the paper's validation with those. Each stage that has its result in ``--out`` is
 left out, and a training that was stopped goes on: where a command may run for ten minutes only,
 repeat ``timeout -s INT 580 python -m benchmarks.gpu ...`` until it says that all is done.
 """
@@ -15,7 +16,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.cases import CASES, STUDIES
 from benchmarks.datasets import DATASETS
+from slicegan.checkpoint import SUFFIX
 
 MATERIALS = ("nmc", "berea")
 SIDE, COUNT = 128, 16
@@ -53,6 +56,17 @@ def stages(out: Path, reference: Path, seed: int, device: str) -> list[tuple[Pat
                 ],
             ),
         ]
+    kept = ["--device", device, "--out"]
+    for name in CASES:
+        train = ["-m", "benchmarks.train_pretrained", name, "--seed", str(seed + 1)]
+        folders = [str(out / "shipped"), "--runs", str(out / "runs")]
+        todo.append((out / "shipped" / f"{name}.json", [*train, *kept, *folders]))
+    for name, study in STUDIES.items():
+        files = (str(out / "shipped" / f"{model}{SUFFIX}") for model in study.models)
+        models = [word for file in files for word in ("--model", file)]
+        measured = [str(out / name), "--cache", str(out / "measured")]
+        reproduce = ["benchmarks/reproduce.py", name, *models, *kept, *measured]
+        todo.append((out / name / "README.md", reproduce))
     return todo
 
 

@@ -59,8 +59,8 @@ def _measure(volume: Volume, transport: bool) -> Iterator[tuple[str, str, str, f
                 yield f"S2 at {lag} voxels", phase.name, axis, float(s2.axis[axis][lag])
     if transport:
         first = volume.phases[0]
-        result = effective_diffusivity(volume, phase=first.label, axis="z", throw=False)
-        yield "effective_diffusivity", first.name, "z", result.value
+        found = effective_diffusivity(volume, phase=first.label, axis="z", method="multigrid")
+        yield "effective_diffusivity", first.name, "z", found.value
 
 
 def checksum(model: Model) -> str:

@@ -42,7 +42,7 @@ from metrics.files import one_line, replacing
 from metrics.measuring import Measured, measure_all
 from metrics.sampling import plan_subvolumes
 from metrics.volume import InputError, Volume
-from slicegan.checkpoint import load_model, pretrained
+from slicegan.checkpoint import SUFFIX, load_model, pretrained
 from slicegan.generation import generate
 
 FIRST_SEED = 1000  # neither training nor any card has used these
@@ -87,15 +87,17 @@ class Reproduction:
     curves: pd.DataFrame
 
 
-def samples(study: Study, models: Sequence[str], scale: Scale, device: str | None) -> Samples:
-    """The real volume, volumes of fresh seeds of each model, and what one would do without."""
+def samples(study: Study, models: Mapping[str, str], scale: Scale, device: str | None) -> Samples:
+    """The real volume, volumes of fresh seeds of each model, and what one would do without.
+
+    `models` are what `load_model` takes, by the names of their samples.
+    """
     real = datasets.load(study.dataset)
     volumes: Samples = {REAL: [real]}
-    for name in models:
+    for name, model in models.items():
         print(f"{name}: {scale.seeds} volumes of {scale.side}^3", flush=True)
-        model = load_model(name)
         volumes[name] = generate(
-            model, scale.side, seed=FIRST_SEED, count=max(scale.seeds, 2), device=device
+            load_model(model), scale.side, seed=FIRST_SEED, count=scale.seeds, device=device
         )
     volumes[STACKED] = stacked_slice(real, scale.window)[: scale.others]
     volumes[FIELD] = random_fields(real, scale.window, scale.others)
@@ -223,7 +225,7 @@ def _bars(table: pd.DataFrame, models: Sequence[str]) -> str:
     return "\n\n".join(lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -237,6 +239,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--solver", default="taufactor", help="of the effective diffusivity (%(default)s)")
     add("--device", help="of generation and solver, e.g. cuda (cpu)")
     add("--workers", type=int, default=-1, help="processes (all cores)")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = _parser()
     args = parser.parse_args(argv)
     words = sys.argv[1:] if argv is None else argv
     try:
@@ -253,12 +260,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(args: argparse.Namespace, command: str) -> None:
     start = perf_counter()
     study, out = STUDIES[args.case], args.out or Path("benchmarks/results") / args.case
-    models = args.model or [name for name in study.models if name in pretrained()]
+    given = args.model or [name for name in study.models if name in pretrained()]
+    models = {Path(model).name.removesuffix(SUFFIX): model for model in given}
     if not models:
         raise InputError(
             f"no generator of {args.case} is shipped: give --model, or make one with "
             f"python -m benchmarks.train_pretrained {study.models[0]}"
         )
+    if args.seeds < 2:
+        raise InputError(f"--seeds must be 2 or more to have a spread, got {args.seeds}")
     scale = QUICK if args.quick else Scale(args.seeds, 128, study.window)
 
     def measure(windows: list[Volume]) -> list[Measured]:
@@ -283,8 +293,8 @@ def run(args: argparse.Namespace, command: str) -> None:
         "device": args.device or "cpu",
         "minutes of this command": round((perf_counter() - start) / 60, 1),
     }
-    write(found, study, models, facts, out)
-    print(f"{_bars(found.table, models)}\n{out / 'README.md'}")
+    write(found, study, list(models), facts, out)
+    print(f"{_bars(found.table, list(models))}\n{out / 'README.md'}")
 
 
 if __name__ == "__main__":

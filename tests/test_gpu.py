@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import gpu
+from benchmarks import gpu, reproduce, train_pretrained
 from benchmarks.compare import _parser as compare_parser
 from slicegan.cli import _parser as slicegan_parser
 
@@ -45,3 +45,7 @@ def test_every_command_is_one_that_its_program_takes(tmp_path: Path) -> None:
             slicegan_parser().parse_args(words[1:])
         elif module == "benchmarks/compare.py":
             compare_parser().parse_args(words)
+        elif module == "benchmarks/reproduce.py":
+            reproduce._parser().parse_args(words)
+        elif words[0] == "benchmarks.train_pretrained":
+            train_pretrained._parser().parse_args(words[1:])

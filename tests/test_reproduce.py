@@ -62,6 +62,7 @@ def test_a_material_without_a_generator_is_one_line(
     error = capsys.readouterr().err
     assert "benchmarks.train_pretrained nmc" in error and error.count("\n") == 1
     assert reproduce.main(["snow", "--model", "nowhere"]) == 2
+    assert reproduce.main(["snow", "--model", "snow", "--seeds", "1"]) == 2
 
 
 def measured(volumes: list[Volume]) -> list:
