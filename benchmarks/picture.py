@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from benchmarks.figures import cube
 from metrics.io import read
 from metrics.measuring import CURVE
 from metrics.plots import PHASE_COLOURS, VERDICTS, phase_colours, readable, row_label
-from metrics.volume import Volume
+from metrics.volume import InputError, Volume
 from slicegan.generation import generate
 
 SHOWN_SIDE = 128  # voxels of the volumes
@@ -123,10 +124,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     out = args.out or Path("docs") / f"{args.what}.png"
     out.parent.mkdir(parents=True, exist_ok=True)
-    if args.what == "demo":
-        draw_demo(args.demo, out)
-    else:
-        draw_front(args.what, out)
+    try:
+        if args.what == "demo":
+            draw_demo(args.demo, out)
+        else:
+            draw_front(args.what, out)
+    except InputError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

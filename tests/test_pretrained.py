@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.cases import CASES
+from benchmarks.cases import CASES, STUDIES
 from slicegan.checkpoint import PRETRAINED, load_model, pretrained
 
 MEGABYTES = 8
@@ -23,7 +23,7 @@ def card(name: str) -> dict[str, Any]:
 
 def test_what_is_shipped() -> None:
     assert set(pretrained()) <= set(CASES)
-    assert "snow" in pretrained()
+    assert {study.models[0] for study in STUDIES.values()} <= set(pretrained())
 
 
 @pytest.mark.parametrize("name", pretrained())

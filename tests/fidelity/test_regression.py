@@ -102,5 +102,5 @@ def test_a_little_noise_on_the_weights_fails(shipped: tuple[str, Model, list[Vol
             size = conv.weight.square().mean().sqrt()
             conv.weight += NOISE * size * torch.randn(conv.weight.shape, generator=random)
     found = regression.figures(regression.volumes_of(noisy), transport=False)
-    assert len(moved(name, found)) > 3
+    assert not moved(name, found).empty
     assert regression.checksum(noisy) != expected(name)["labels"].iloc[0]
