@@ -142,6 +142,9 @@ class TrainingConfig:
         Share of the learning rates left at the end, reached along a cosine; 1 keeps them constant.
     init : {"normal", "he", "torch"}
         Variance of the first weights: 0.02^2 as DCGAN, 2 / fan-in, or 1 / (3 fan-in).
+    symmetric : bool
+        Whether the first kernels of the generator of an isotropic material are alike along z, y
+        and x.
     average : float
         Decay of the exponential moving average of the generator's weights; 0 uses the last ones.
     norm_volumes : int
@@ -175,6 +178,7 @@ class TrainingConfig:
     betas: tuple[Beta, Beta] = (0.0, 0.9)
     decay: Share = 1.0
     init: Literal["normal", "he", "torch"] = "normal"
+    symmetric: bool = False
     average: Share = 0.0
     norm_volumes: PositiveInt = 64
     latent_size: PositiveInt = 4

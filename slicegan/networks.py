@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 
 import torch
 from torch import Tensor, nn
@@ -169,6 +169,21 @@ def initialise(network: nn.Module, scheme: str, random: torch.Generator) -> None
             nn.init.normal_(module.weight, 0.0, deviation[scheme], generator=random)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def symmetrise(generator: Generator) -> None:
+    """Make kernels alike along z, y and x, in place: turned noise then gives a turned volume.
+
+    Each weight is set to that of its position with the indices sorted, which keeps the variance.
+    For isotropic materials: kernels drawn at random prefer some axis, and training, which sees
+    planes only, may leave the volumes with it.
+    """
+    with torch.no_grad():
+        for module in generator.modules():
+            if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
+                places = product(range(module.kernel_size[0]), repeat=3)
+                z, y, x = torch.tensor([sorted(place) for place in places]).T
+                module.weight.copy_(module.weight[:, :, z, y, x].view_as(module.weight))
 
 
 def check_layers(config: GeneratorConfig) -> None:

@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 from metrics.volume import InputError
 from slicegan.config import Config
 from slicegan.losses import critic_loss, generator_loss, penalty
-from slicegan.networks import Critic, Generator, initialise
+from slicegan.networks import Critic, Generator, initialise, symmetrise
 from slicegan.sources import Source, slices
 
 
@@ -55,6 +55,8 @@ class Trainer:
         self.device = device
         self.random = torch.Generator(device).manual_seed(seed)
         self.generator = self._network(Generator(config.generator), torch.channels_last_3d)
+        if self.config.symmetric and all(source.turns for source in sources):
+            symmetrise(self.generator)
         rates, betas = self.config, self.config.betas
         self.optimiser = Adam(self.generator.parameters(), rates.generator_rate, betas, fused=True)
         self.players = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 
 import original_networks as original
 import pytest
@@ -12,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from slicegan.config import CriticConfig, GeneratorConfig, Layer
-from slicegan.networks import Critic, Generator, initialise
+from slicegan.networks import Critic, Generator, initialise, symmetrise
 
 TRANSPOSE = GeneratorConfig(
     latent_channels=4, filters=(8, 6), layers=(*[Layer(4, 2, 2)] * 2, Layer(4, 2, 3))
@@ -248,3 +249,22 @@ def test_a_seed_fixes_the_first_weights(config: GeneratorConfig) -> None:
     for name, tensor in first.items():
         assert torch.equal(tensor, same[name])
     assert not torch.equal(first["convs.0.weight"], other["convs.0.weight"])
+
+
+def test_a_symmetric_generator_turns_with_its_noise() -> None:
+    generator = trained(TRANSPOSE)
+    given = noise(4, 5, 6)
+    orders = [(0, 1, *order) for order in permutations((2, 3, 4))]
+
+    def turns() -> bool:
+        volume = generator(given)
+        return all(
+            torch.allclose(generator(given.permute(order)), volume.permute(order), atol=CLOSE)
+            for order in orders
+        )
+
+    assert not turns()
+    before = float(generator.convs[0].weight.std())
+    symmetrise(generator)
+    assert turns()
+    assert float(generator.convs[0].weight.std()) == pytest.approx(before, rel=0.1)

@@ -237,3 +237,13 @@ def test_without_its_random_state_a_restored_run_goes_another_way():
     for run in (whole, resumed):
         run.advance()
     assert not torch.equal(weights(whole.generator), weights(resumed.generator))
+
+
+def test_kernels_are_alike_along_all_axes_for_an_isotropic_material_alone():
+    def alike(run: Trainer) -> bool:
+        kernels = run.generator.convs[0].weight
+        return torch.equal(kernels, kernels.transpose(2, 4))
+
+    assert alike(trainer(isotropic(), symmetric=True))
+    assert not alike(trainer(isotropic()))
+    assert not alike(trainer(three_images(), symmetric=True))
