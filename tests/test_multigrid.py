@@ -23,29 +23,26 @@ def field(shape, fraction, *, seed=0, length=2.0):
 
 
 @pytest.mark.parametrize("spacing", [CUBE, (2.0, 1.0, 0.5), (1.0, 5.0, 1.0), (5.0, 1.0, 1.0)])
-@pytest.mark.parametrize("shape", [(32, 32, 32), (33, 17, 22), (5, 40, 21), (50, 9, 9)])
-@pytest.mark.parametrize("fraction", [0.25, 0.4, 0.8])
+@pytest.mark.parametrize("shape", [(32, 32, 32), (33, 17, 22), (5, 40, 21), (50, 20, 20)])
+@pytest.mark.parametrize("fraction", [0.35, 0.5, 0.8])
 def test_random_fields(shape, fraction, spacing):
     labels = field(shape, fraction).labels
     mask = through_mask(labels, phase=0, axis="z")
-    if not mask.any():
-        pytest.skip("nothing percolates: nothing to solve")
     found = solve(mask, spacing, tol=1e-3, max_iterations=500)
     assert max(found.spread, found.residual) < 1e-3
     expected = sparse_diffusivity(labels == 0, "z", spacing)
     assert found.value == pytest.approx(expected, rel=AGREEMENT)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [1, 3, 4, 6, 7, 9])
 def test_a_phase_near_its_threshold(seed):
-    """Half of such fields do not percolate at all; what is left hangs on a few voxels."""
+    """Of the first ten such fields these percolate; all hangs on a few voxels."""
     labels = field((32, 32, 32), 0.16, seed=seed, length=1.5).labels
-    mask = through_mask(labels, phase=0, axis="z")
     expected = sparse_diffusivity(labels == 0)
-    assert expected < 0.02
-    if mask.any():
-        found = solve(mask, CUBE, tol=1e-3, max_iterations=1000)
-        assert found.value == pytest.approx(expected, rel=AGREEMENT)
+    assert 0 < expected < 0.02
+    mask = through_mask(labels, phase=0, axis="z")
+    found = solve(mask, CUBE, tol=1e-3, max_iterations=1000)
+    assert found.value == pytest.approx(expected, rel=AGREEMENT)
 
 
 def test_a_spread_of_one_in_a_million_is_reached_where_asked():
