@@ -125,7 +125,7 @@ def test_picture_of_a_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert demo.main(["--out", str(tmp_path)]) == 0
     assert {file.name for file in tmp_path.glob("*/report.html")} == {"report.html"}
     out = tmp_path / "docs" / "demo.png"
-    assert picture.main(["--demo", str(tmp_path), "--out", str(out)]) == 0
+    assert picture.main(["demo", "--demo", str(tmp_path), "--out", str(out)]) == 0
     assert out.read_bytes().startswith(b"\x89PNG")
 
 
