@@ -191,7 +191,9 @@ def write(
         "",
     ]
     writers: dict[str, Callable[[Path], Any]] = {
-        "table.tex": lambda file: short.to_latex(file, index=False, escape=True),
+        "table.tex": lambda file: short.replace(r"\*\*", "", regex=True).to_latex(
+            file, index=False, escape=True
+        ),
         "README.md": lambda file: file.write_text("\n".join(page), encoding="utf-8"),
         "slices.png": lambda file: figures.slices(found.volumes, file),
         "curves.png": lambda file: figures.curves(found.curves, file),

@@ -47,6 +47,7 @@ def test_the_whole_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert stacked[stacked.axis == "z"].ratio.min() > 1
     page = (out / "README.md").read_text()
     assert "--quick" in page and "all 300 slices" in page and "numpy" in page
+    assert "**" not in (out / "table.tex").read_text()
     kept = len(list((tmp_path / "c").iterdir()))
     before = (out / "table.csv").read_text()
     assert reproduce.main(argv) == 0  # from the cache
