@@ -38,18 +38,18 @@ def slices(volumes: Mapping[str, Sequence[Volume]], file: Path) -> None:
     titles = ("normal to z", "normal to y", "normal to x", "45° about z")
     figure = Figure(figsize=(10, 2.4 * len(volumes)), dpi=90, layout="constrained")
     grid = figure.subplots(len(volumes), 4, squeeze=False)
+    for ax, title in zip(grid[0], titles, strict=True):
+        ax.set_title(title)
     for row, (name, of) in zip(grid, volumes.items(), strict=True):
         cube = _middle(of[0], side)
         diagonal = cube[:, np.arange(side), np.arange(side)]
         planes = (cube[side // 2], cube[:, side // 2], cube[:, :, side // 2], diagonal)
-        for ax, plane, title, aspect in zip(row, planes, titles, (1, 1, 1, 2**-0.5), strict=True):
+        for ax, plane, aspect in zip(row, planes, (1, 1, 1, 2**-0.5), strict=True):
             ax.imshow(
                 plane, cmap=colours, vmin=-0.5, vmax=len(first.phases) - 0.5,
                 interpolation="nearest", aspect=aspect,
             )  # fmt: skip
             ax.set(xticks=[], yticks=[])
-            if row is grid[0]:
-                ax.set_title(title)
         row[0].set_ylabel(name)
     edge = side * first.spacing[2]
     figure.supxlabel(f"side of a plane: {edge:.4g} {first.unit}", fontsize=9)
