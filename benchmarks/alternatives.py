@@ -8,7 +8,7 @@ from benchmarks.cases import middle_slice
 from metrics.correlation import two_point_correlation
 from metrics.fraction import volume_fraction
 from metrics.shapes import gaussian_random_field, plurigaussian
-from metrics.volume import Volume
+from metrics.volume import InputError, Volume
 
 LONGEST = 64  # voxels: of a correlation length
 
@@ -51,8 +51,16 @@ def random_fields(real: Volume, side: int, count: int) -> list[Volume]:
 
 
 def half_length(s2: np.ndarray) -> float:
-    """Lag in voxels at which the autocovariance has fallen to half."""
+    """Lag in voxels at which the autocovariance has fallen to half.
+
+    Raises
+    ------
+    InputError
+        If it has not at the longest lag.
+    """
     falling = (s2 - s2[0] ** 2) / (s2[0] - s2[0] ** 2)
+    if falling.min() >= 0.5:
+        raise InputError(f"features longer than {len(s2) - 1} voxels: coarsen the volume first")
     below = int(np.argmax(falling < 0.5))
     before, after = falling[below - 1], falling[below]
     return below - 1 + float((before - 0.5) / (before - after))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from metrics.files import one_line, replacing
 from metrics.io import write
 from metrics.measuring import CURVE
-from metrics.volume import AXES, Volume
+from metrics.volume import AXES, Volume, axis_index
 from slicegan.config import DataConfig
 
 Seen = Literal["volume", "slice"]
@@ -59,7 +59,7 @@ class Case:
         if self.seen == "volume":
             count = sum(real.shape)
             return f"all {count} slices of the volume along z, y and x (none is left unseen)"
-        places = (f"{axis} = {real.shape[AXES.index(axis)] // 2}" for axis in self.axes)
+        places = (f"{axis} = {real.shape[axis_index(axis)] // 2}" for axis in self.axes)
         number = "one slice" if self.isotropic else "three slices"
         return f"{number} of the volume: {', '.join(places)}"
 
@@ -158,5 +158,5 @@ STUDIES = {
 
 def middle_slice(volume: Volume, axis: str) -> NDArray[np.integer]:
     """Labels of the middle slice normal to an axis."""
-    index = AXES.index(axis)
+    index = axis_index(axis)
     return volume.labels.take(volume.shape[index] // 2, axis=index)

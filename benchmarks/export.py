@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import datasets
+from benchmarks.cases import middle_slice
 from metrics.files import one_line, replacing
 from metrics.io import write
 from metrics.volume import InputError
@@ -32,11 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         volume = datasets.load(args.name)
         args.out.mkdir(parents=True, exist_ok=True)
         write(volume, args.out / f"{args.name}.tif")
-        middle = volume.labels[volume.shape[0] // 2]
         greys = np.linspace(0, 255, len(volume.phases)).astype(np.uint8)
         picture = args.out / f"{args.name}.png"
         with one_line(picture, "written", "free some space"), replacing(picture) as temporary:
-            Image.fromarray(greys[middle]).save(temporary)
+            Image.fromarray(greys[middle_slice(volume, "z")]).save(temporary)
     except InputError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from metrics.plots import phase_colours, readable, row_label
-from metrics.volume import Volume
+from metrics.volume import Phase, Volume
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Place = Literal["outside upper center", "outside upper right", "outside lower center"]
 
 # Paul Tol's "vibrant" scheme; black is real.
 COLOURS = ("black", "#ee7733", "#0077bb", "#cc3311", "#888888", "#009988", "#33bbee")
@@ -53,12 +57,25 @@ def slices(volumes: Mapping[str, Sequence[Volume]], file: Path) -> None:
         row[0].set_ylabel(name)
     edge = side * first.spacing[2]
     figure.supxlabel(f"side of a plane: {edge:.4g} {first.unit}", fontsize=9)
-    marks = [
-        figure.axes[0].plot([], [], "s", color=colours(k), label=phase.name)[0]
-        for k, phase in enumerate(first.phases)
-    ]
-    figure.legend(handles=marks, loc="outside upper right", ncols=len(marks), frameon=False)
+    phase_legend(figure, first.phases, loc="outside upper right")
     figure.savefig(file)
+
+
+def phase_legend(figure: Figure, phases: Sequence[Phase], *, loc: Place) -> None:
+    """Names of the phases beside their colours."""
+    pairs = zip(phases, phase_colours(len(phases)), strict=True)
+    legend(figure, [(phase.name, colour, "s") for phase, colour in pairs], loc=loc)
+
+
+def legend(figure: Figure, entries: Sequence[tuple[str, str, str]], *, loc: Place) -> None:
+    """Names beside a marker each: (name, colour, marker)."""
+    from matplotlib.lines import Line2D
+
+    marks = [
+        Line2D([], [], color=colour, marker=marker, linestyle="", label=name)
+        for name, colour, marker in entries
+    ]
+    figure.legend(handles=marks, loc=loc, ncols=len(marks), frameon=False)
 
 
 def _middle(volume: Volume, side: int) -> NDArray[np.integer]:
@@ -80,7 +97,7 @@ def curves(table: pd.DataFrame, file: Path) -> None:
     names = list(dict.fromkeys(table["sample"]))
     for (phase, axis), group in groups:
         ax = grid[phases.index(phase), axes_of.index(axis)]
-        for name, colour in zip(names, COLOURS, strict=False):
+        for name, colour in zip(names, cycle(COLOURS), strict=False):
             of = group[group["sample"] == name]
             ax.fill_between(of.r, of.low, of.high, color=colour, alpha=0.15, lw=0)
             style = "-" if name == names[0] else "--"
@@ -102,13 +119,13 @@ def distributions(values: pd.DataFrame, file: Path) -> None:
     from matplotlib.figure import Figure
 
     shown = values[values.metric.isin(PAPER)]
-    names = list(dict.fromkeys(shown["sample"]))
+    styles = list(zip(dict.fromkeys(shown["sample"]), cycle(COLOURS), cycle(MARKERS), strict=False))
     groups = list(shown.groupby(["metric", "phase", "axis", "unit"], sort=False))
     rows = -(-len(groups) // PANELS)
     figure = Figure(figsize=(15, 2.5 * rows), dpi=80, layout="constrained")
     grid = figure.subplots(rows, PANELS, squeeze=False).ravel()
     for ax, ((metric, phase, axis, unit), group) in zip(grid, groups, strict=False):
-        for place, (name, colour, marker) in enumerate(zip(names, COLOURS, MARKERS, strict=False)):
+        for place, (name, colour, marker) in enumerate(styles):
             of = group.loc[group["sample"] == name, "value"].dropna().to_numpy()
             jitter = (np.arange(len(of)) * 0.618 % 1 - 0.5) * 0.5
             ax.plot(place + jitter, of, marker, color=colour, ms=3.5, mew=0, alpha=0.5)
@@ -121,11 +138,7 @@ def distributions(values: pd.DataFrame, file: Path) -> None:
         _clean(ax)
     for ax in grid[len(groups) :]:
         ax.set_axis_off()
-    marks = [
-        figure.axes[0].plot([], [], marker, color=colour, label=name)[0]
-        for name, colour, marker in zip(names, COLOURS, MARKERS, strict=False)
-    ]
-    figure.legend(handles=marks, loc="outside upper center", ncols=len(names), frameon=False)
+    legend(figure, styles, loc="outside upper center")
     figure.savefig(file)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from benchmarks.tables import markdown
@@ -52,7 +51,7 @@ def _ratio(row: pd.Series[float]) -> str:
 
 
 def _percent(error: float) -> str:
-    return f"{100 * error:.1f} %" if np.isfinite(error) else ""
+    return f"{100 * error:.1f} %"
 
 
 def lines() -> list[str]:

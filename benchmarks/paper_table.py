@@ -11,7 +11,9 @@ import pandas as pd
 from benchmarks.cases import Study
 from metrics.intervals import halves_distance
 from metrics.measuring import CURVE
+from metrics.plots import readable, row_label
 
+KEYS = ["metric", "phase", "axis"]
 COLUMNS = (
     *("sample", "metric", "phase", "axis", "unit", "value", "low", "high", "real", "real_low"),
     *("real_high", "floor", "ratio", "ratio_low", "ratio_high", "verdict", "bar", "met", "n"),
@@ -21,7 +23,7 @@ COLUMNS = (
 def floors_of(of_real: pd.DataFrame) -> dict[tuple[str, str, str], float]:
     """Noise floor of each scalar: mean |difference| of random halves over the mean."""
     rng, floors = np.random.default_rng(0), {}
-    for key, group in of_real.dropna().groupby(["metric", "phase", "axis"]):
+    for key, group in of_real.dropna().groupby(KEYS):
         values = group["value"].to_numpy()
         scale = abs(values.mean())
         floors[key] = halves_distance(values[:, None], rng=rng).value / scale if scale else np.nan
@@ -51,13 +53,12 @@ def result_rows(
 
 def compact(table: pd.DataFrame) -> pd.DataFrame:
     """One line a quantity: real value, noise floor, and ratio with interval of every sample."""
-    keys = ["metric", "phase", "axis"]
     lines = []
-    for (metric, phase, axis), group in table.groupby(keys, sort=False):
+    for (metric, phase, axis), group in table.groupby(KEYS, sort=False):
         first = group.iloc[0]
         unit = f" {first['unit']}" if first["unit"] not in ("", "1") else ""
         line = {
-            "quantity": " ".join(filter(None, (metric.replace("_", " "), phase, axis))),
+            "quantity": named(metric, phase, axis),
             "real": "error" if metric == CURVE else f"{first.real:.4g}{unit}",
             "floor": f"{first.floor:.1%}" if np.isfinite(first.floor) else "",
         }
@@ -76,20 +77,38 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
 def largest(tests: pd.DataFrame) -> pd.DataFrame:
     """Of each test of each sample the row that is farthest from what it should be."""
     should_be = tests.real.where(tests.real.notna(), 0.0)
-    ratio = (tests.value / should_be).where(tests.test == "spread", 1.0)
-    distance = abs(np.log(ratio)).where(tests.test == "spread", abs(tests.value - should_be))
+    with np.errstate(divide="ignore"):  # volumes that are all alike are infinitely far
+        ratio = np.log((tests.value / should_be).where(tests.test == "spread", 1.0))
+    distance = abs(ratio).where(tests.test == "spread", abs(tests.value - should_be))
     worst = tests.assign(distance=distance).sort_values("distance", kind="stable")
     worst = worst.groupby(["sample", "test"], sort=False).tail(1).sort_values(["test", "sample"])
-    words = worst[["metric", "phase", "axis"]].agg(lambda row: " ".join(filter(None, row)), axis=1)
     return pd.DataFrame(
         {
             "test": worst.test,
             "generator": worst["sample"],
-            "largest of": words.str.replace("_", " "),
+            "largest of": [named(*key) for key in worst[KEYS].itertuples(index=False)],
             "generated": [_interval(*v) for v in worst[["value", "low", "high"]].to_numpy()],
             "real": [_interval(*v) for v in worst[["real", "real_low", "real_high"]].to_numpy()],
         }
     )
+
+
+def summary(table: pd.DataFrame, sample: str) -> str:
+    """How many rows of a generator meet their bar, which do not, and how many differ."""
+    rows = table[table["sample"] == sample]
+    judged = rows[rows.met != ""]
+    failed = judged.loc[judged.met == "no", KEYS].itertuples(index=False)
+    above = "; ".join(named(*key) for key in failed)
+    return (
+        f"{sample}: {(judged.met == 'yes').sum()} of {len(judged)} rows meet the bar, "
+        f"{(rows.verdict == 'differs').sum()} of {len(rows)} rows differ."
+        + (f" Above the bar: {above}." if above else "")
+    )
+
+
+def named(metric: str, phase: str, axis: str) -> str:
+    """Quantity, phase and axis of a row, for people."""
+    return f"{readable(metric)}, {row_label(phase, axis)}"
 
 
 def _interval(value: float, low: float, high: float) -> str:

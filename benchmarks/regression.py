@@ -42,7 +42,7 @@ def volumes_of(model: Model) -> list[Volume]:
     return [generate(model, SIDE, seed=seed) for seed in SEEDS]
 
 
-def figures(volumes: Sequence[Volume], *, transport: bool = True) -> pd.DataFrame:
+def quantities(volumes: Sequence[Volume], *, transport: bool = True) -> pd.DataFrame:
     """Mean and deviation of each quantity over volumes, indexed by metric, phase, axis."""
     rows = [row for volume in volumes for row in _measure(volume, transport)]
     table = pd.DataFrame(rows, columns=[*KEYS, "value"]).groupby(KEYS, sort=False)["value"]
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         models = {name: load_model(name) for name in args.names or pretrained()}
         tables = [
-            figures(volumes_of(model)).reset_index().assign(model=name, labels=checksum(model))
+            quantities(volumes_of(model)).reset_index().assign(model=name, labels=checksum(model))
             for name, model in models.items()
         ]
     except InputError as error:

@@ -34,12 +34,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import datasets, figures
 from benchmarks.alternatives import random_fields, stacked_slice
 from benchmarks.cases import CASES, STUDIES, Study
-from benchmarks.paper_table import compact, floors_of, largest, result_rows
+from benchmarks.paper_table import compact, floors_of, largest, result_rows, summary
 from benchmarks.tables import fact_lines, markdown
-from benchmarks.validation import field_tests, frame
+from benchmarks.validation import field_tests
 from metrics.comparison import COMPARED_METRICS, tabulate
 from metrics.files import one_line, replacing
-from metrics.measuring import Measured, measure_all
+from metrics.measuring import measure_all
 from metrics.sampling import plan_subvolumes
 from metrics.volume import InputError, Volume
 from slicegan.checkpoint import SUFFIX, load_model, pretrained
@@ -76,7 +76,7 @@ QUICK = Scale(seeds=4, side=48, window=32, windows=4, others=2)
 
 
 @dataclass(frozen=True)
-class Reproduction:
+class Outcome:
     """Everything measured of a case."""
 
     volumes: Samples  # whole, the real one included
@@ -104,58 +104,64 @@ def samples(study: Study, models: Mapping[str, str], scale: Scale, device: str |
     return volumes
 
 
-def reproduce(
+def validate(
     study: Study,
     volumes: Samples,
     scale: Scale,
-    measure: Callable[[list[Volume]], list[Measured]],
-) -> Reproduction:
-    """Measure all samples, and compare each with the real one."""
+    *,
+    solver: str = "taufactor",
+    device: str | None = None,
+    workers: int = -1,
+    cache: Path | None = None,
+) -> Outcome:
+    """Measure all samples, and compare each with the real one; options as of `compare`."""
     (real,) = volumes[REAL]
     windows, measured = {}, {}
     for name, of in volumes.items():
         windows[name] = plan_subvolumes(of, of, side=scale.window, samples=scale.windows).real
         print(f"{name}: {len(windows[name])} sub-volumes of {scale.window}^3", flush=True)
-        measured[name] = measure(windows[name])
+        tasks = [(window, False) for window in windows[name]]
+        measured[name] = measure_all(
+            tasks, COMPARED_METRICS, scale.window // 2, solver, device, workers, True, cache
+        )
     others = [name for name in volumes if name != REAL]
-    tables = {name: tabulate(measured[name], measured[REAL], unit=real.unit) for name in others}
-    floors = floors_of(frame(measured[REAL]))
-    tests = {
-        name: field_tests(
+    found = {name: tabulate(measured[name], measured[REAL], unit=real.unit) for name in others}
+    values = _by_sample({name: of.values for name, of in found.items()})
+    of_sample = dict(list(values.groupby("sample")))
+    floors = floors_of(of_sample[REAL])
+    tests = [
+        field_tests(
             volumes[name],
             real,
             windows=(windows[name], windows[REAL]),
-            values=(frame(measured[name]), frame(measured[REAL])),
+            values=(of_sample[name], of_sample[REAL]),
             axes=CASES[name].axes if name in CASES else ("z",),
-        )
+        ).assign(sample=name)
         for name in others
         if name not in (STACKED, FIELD)
-    }
-    return Reproduction(
+    ]
+    rows = [row for name in others for row in result_rows(name, found[name].table, floors, study)]
+    return Outcome(
         volumes,
         windows,
-        pd.DataFrame(
-            row for name in others for row in result_rows(name, tables[name].table, floors, study)
-        ),
-        _named(tests),
-        _samples_of({name: of.values for name, of in tables.items()}),
-        _samples_of({name: of.curves for name, of in tables.items()}),
+        pd.DataFrame(rows),
+        pd.concat(tests, ignore_index=True),
+        values,
+        _by_sample({name: of.curves for name, of in found.items()}),
     )
 
 
-def _named(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat([of.assign(sample=name) for name, of in frames.items()], ignore_index=True)
-
-
-def _samples_of(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def _by_sample(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Frames of gen and real, one a sample: each sample under its name, and the real one once."""
     first = next(iter(frames.values()))
-    of_gen = {name: of[of["sample"] == "gen"] for name, of in frames.items()}
-    return _named({REAL: first[first["sample"] == "real"], **of_gen})
+    named = [first[first["sample"] == "real"]]
+    for name, of in frames.items():
+        named.append(of[of["sample"] == "gen"].assign(sample=name))
+    return pd.concat(named, ignore_index=True)
 
 
 def write(
-    found: Reproduction, study: Study, models: Sequence[str], facts: Mapping[str, Any], out: Path
+    found: Outcome, study: Study, models: Sequence[str], facts: Mapping[str, Any], out: Path
 ) -> None:
     """Tables, page and figures, each whole or not at all."""
     (real,) = found.volumes[REAL]
@@ -175,7 +181,7 @@ def write(
         "",
         *markdown(short),
         "",
-        f"{_bars(found.table, models)}",
+        *(f"- {summary(found.table, name)}" for name in models),
         "",
         "![two-point correlation](curves.png)",
         "",
@@ -209,22 +215,6 @@ def write(
         for name, save in writers.items():
             with replacing(out / name) as temporary:
                 save(temporary)
-
-
-def _bars(table: pd.DataFrame, models: Sequence[str]) -> str:
-    """How many rows of each generator meet their bar, and how many differ."""
-    lines = []
-    for name in models:
-        rows = table[table["sample"] == name]
-        judged = rows[rows.met != ""]
-        failed = judged[judged.met == "no"]
-        words = failed[["metric", "phase", "axis"]].agg(lambda r: " ".join(filter(None, r)), axis=1)
-        lines.append(
-            f"{name}: {len(judged) - len(failed)} of {len(judged)} rows meet the bar, "
-            f"{(rows.verdict == 'differs').sum()} of {len(rows)} rows differ."
-            + (f" Above the bar: {'; '.join(words.str.replace('_', ' '))}." if len(failed) else "")
-        )
-    return "\n\n".join(lines)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -273,19 +263,15 @@ def run(args: argparse.Namespace, command: str) -> None:
         raise InputError(f"--seeds must be 2 or more to have a spread, got {args.seeds}")
     scale = QUICK if args.quick else Scale(args.seeds, 128, study.window)
 
-    def measure(windows: list[Volume]) -> list[Measured]:
-        return measure_all(
-            [(v, False) for v in windows],
-            COMPARED_METRICS,
-            scale.window // 2,
-            args.solver,
-            args.device,
-            args.workers,
-            True,
-            args.cache,
-        )
-
-    found = reproduce(study, samples(study, models, scale, args.device), scale, measure)
+    found = validate(
+        study,
+        samples(study, models, scale, args.device),
+        scale,
+        solver=args.solver,
+        device=args.device,
+        workers=args.workers,
+        cache=args.cache,
+    )
     counts = ", ".join(f"{name} {len(of)}" for name, of in found.windows.items())
     facts = {
         "command": command,
@@ -296,7 +282,7 @@ def run(args: argparse.Namespace, command: str) -> None:
         "minutes of this command": round((perf_counter() - start) / 60, 1),
     }
     write(found, study, list(models), facts, out)
-    print(f"{_bars(found.table, list(models))}\n{out / 'README.md'}")
+    print("\n".join([*(summary(found.table, name) for name in models), str(out / "README.md")]))
 
 
 if __name__ == "__main__":

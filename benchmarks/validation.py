@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from benchmarks.cases import middle_slice
 from metrics.correlation import two_point_map
 from metrics.fraction import fraction_profile, volume_fraction
+from metrics.integral_range import representativity
 from metrics.intervals import CONFIDENCE, curve_distance, halves_distance, mean_interval
-from metrics.measuring import Measured
-from metrics.representativity import representativity
 from metrics.volume import AXES, Volume, axis_index
 
 Floats = NDArray[np.float64]
@@ -46,20 +45,10 @@ class Row(NamedTuple):
     real_high: float
 
 
-def frame(measured: Sequence[Measured]) -> pd.DataFrame:
-    """All scalar values of some windows: window, metric, phase, axis, value."""
-    rows = [
-        (window, row.metric, row.phase, row.axis, row.value)
-        for window, of_window in enumerate(measured)
-        for row in of_window.rows
-    ]
-    return pd.DataFrame(rows, columns=["window", "metric", "phase", "axis", "value"])
-
-
 def isotropy(gen: pd.DataFrame, real: pd.DataFrame) -> Iterator[Row]:
-    """Each axis against the mean of the three, window by window: value / mean - 1."""
+    """Each axis against the mean of the three, sub-volume by sub-volume: value / mean - 1."""
     samples = [_by_axis(values) for values in (gen, real)]
-    for metric, phase in samples[1].index.droplevel("window").unique():
+    for metric, phase in samples[1].index.droplevel("block").unique():
         for axis in AXES:
             both = []
             for sample in samples:
@@ -70,7 +59,7 @@ def isotropy(gen: pd.DataFrame, real: pd.DataFrame) -> Iterator[Row]:
 
 def _by_axis(values: pd.DataFrame) -> pd.DataFrame:
     directed = values[values.metric.isin(DIRECTED)]
-    return directed.pivot(index=["metric", "phase", "window"], columns="axis", values="value")
+    return directed.pivot(index=["metric", "phase", "block"], columns="axis", values="value")
 
 
 def diagonal_curves(volume: Volume, lag: int) -> dict[tuple[str, str], Floats]:
@@ -106,25 +95,25 @@ def diagonals(
 
 
 def spread(gen: pd.DataFrame, real: pd.DataFrame) -> Iterator[Row]:
-    """Standard deviation over windows, generated over real, with its F interval.
+    """Standard deviation over sub-volumes, generated over real, with its F interval.
 
-    Windows of one real volume are not quite independent: their deviation is a little too small.
+    Those of one real volume are not quite independent: their deviation is a little too small.
     """
     from scipy.stats import f
 
-    keys = ["metric", "phase", "axis"]
-    samples = [values.dropna().groupby(keys, sort=False)["value"] for values in (gen, real)]
-    deviations, counts = [s.std(ddof=1) for s in samples], [s.count() for s in samples]
-    tail = (1 - CONFIDENCE) / 2
-    for key in deviations[1].index.intersection(deviations[0].index, sort=False):
-        (s_gen, s_real), (n_gen, n_real) = (
-            [float(of[key]) for of in pair] for pair in (deviations, counts)
-        )
-        if min(n_gen, n_real) < 2 or not s_real > 0:
-            continue
-        ratio = s_gen / s_real
-        low, high = ratio / f.ppf([1 - tail, tail], n_gen - 1, n_real - 1) ** 0.5
-        metric, phase, axis = key
+    gen, real = (
+        values.dropna(subset="value")
+        .groupby(["metric", "phase", "axis"], sort=False)["value"]
+        .agg(["std", "count"])
+        for values in (gen, real)
+    )
+    both = real.add_suffix("_real").join(gen.add_suffix("_gen"), how="inner")
+    both = both[(both.std_real > 0) & (both.count_gen > 1)]
+    ends = (1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2
+    for row in both.itertuples():
+        metric, phase, axis = row.Index
+        ratio = row.std_gen / row.std_real
+        low, high = ratio / f.ppf(ends, row.count_gen - 1, row.count_real - 1) ** 0.5
         yield Row("spread", metric, phase, axis, ratio, low, high, 1.0, np.nan, np.nan)
 
 
@@ -140,19 +129,19 @@ def edges(volumes: Sequence[Volume]) -> Iterator[Row]:
 
 
 def fraction_bar(
-    volumes: Sequence[Volume], images: Sequence[Volume], real: Volume
+    volumes: Sequence[Volume], sections: Sequence[Volume], real: Volume
 ) -> Iterator[Row]:
-    """Fractions, beside the interval that the training images themselves allow.
+    """Fractions, beside the interval that slices of the real volume themselves allow.
 
-    Several images: the mean of their fractions, the error of the mean from their integral ranges.
+    Several slices: the mean of their fractions, the error of the mean from their integral ranges.
     """
     for phase in real.phases:
         found = mean_interval(np.array([volume_fraction(v)[phase.label] for v in volumes]))
-        each = [representativity(image, phase=phase.label).fraction for image in images]
+        each = [representativity(section, phase=phase.label).fraction for section in sections]
         mean = float(np.mean([one.value for one in each]))
         half = float(np.linalg.norm([one.high - one.value for one in each])) / len(each)
         yield Row(
-            "inside the training images' own interval", "volume_fraction", phase.name, "",
+            "inside the interval of the slice", "volume_fraction", phase.name, "",
             *found, mean, mean - half, mean + half,
         )  # fmt: skip
 
@@ -199,8 +188,8 @@ def _likeness(patch: Labels, images: Sequence[Labels], shown: Sequence[int]) -> 
 def patches(volumes: Sequence[Volume], side: int) -> list[Labels]:
     """Central patch of the middle slice along each axis of each volume."""
     found = []
-    for volume, (k, n) in product(volumes, enumerate(volumes[0].shape)):
-        plane = volume.labels.take(n // 2, axis=k)
+    for volume, axis in product(volumes, AXES):
+        plane = middle_slice(volume, axis)
         corner = [(edge - side) // 2 for edge in plane.shape]
         found.append(plane[corner[0] : corner[0] + side, corner[1] : corner[1] + side])
     return found
@@ -224,7 +213,7 @@ def field_tests(
     windows : (generated, real)
         Sub-volumes of one shape.
     values : (generated, real)
-        What was measured on them, as `frame` gives it.
+        What was measured on them: block, metric, phase, axis, value.
     axes : sequence of str
         Axes whose middle slices were among those learnt from.
     """
@@ -233,9 +222,9 @@ def field_tests(
     gen_at_45, real_at_45 = ([diagonal_curves(v, lag) for v in of] for of in windows)
     side = min(PATCH, *volumes[0].shape, *real.shape)
     seen = [np.asarray(middle_slice(real, axis)) for axis in axes]
-    images = [Volume(plane[np.newaxis], phases=real.phases) for plane in seen]
+    sections = [Volume(plane[np.newaxis], phases=real.phases) for plane in seen]
     rows = [
-        *fraction_bar(volumes, images, real),
+        *fraction_bar(volumes, sections, real),
         *isotropy(gen, true),
         *diagonals(gen_at_45, real_at_45, np.random.default_rng(0)),
         *spread(gen, true),

@@ -8,9 +8,9 @@ from metrics.correlation import TwoPoint, two_point_correlation, two_point_map
 from metrics.description import DEFAULT_METRICS, METRICS, describe
 from metrics.diffusivity import ConvergenceError, Diffusivity, effective_diffusivity
 from metrics.fraction import fraction_profile, volume_fraction
+from metrics.integral_range import Representativity, representativity
 from metrics.io import read, write
 from metrics.measuring import ALL_METRICS
-from metrics.representativity import Representativity, representativity
 from metrics.surface import interface_areas, specific_surface_area
 from metrics.thickness import Thickness, local_thickness
 from metrics.topology import euler_number

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.description import DEFAULT_METRICS, Row, known_metrics
-from metrics.diffusivity import check_device
+from metrics.diffusivity import check_solver
 from metrics.intervals import (
     CONFIDENCE,
     Interval,
@@ -148,7 +148,7 @@ def compare(
         raise InputError(f"margin must lie between 0 and 1, got {margin}")
     if workers == 0:
         raise InputError("workers must be a number of processes, or -1 for all cores")
-    check_device(device)
+    check_solver(solver, device)
     sampling = plan_subvolumes(gen, real, side=subvolume, samples=samples, seed=seed)
     lag = check_max_lag(sampling.real[0], max_lag)
     wraps = periodic_gen and all(v.shape == sampling.shape for v in gen)

@@ -106,7 +106,9 @@ def _measure_block(
     device: str | None,
     cache: Path | None,
 ) -> Measured:
-    question = {"metrics": scalars, "max_lag": lag, "periodic": wraps, "solver": solver}
+    question = {
+        "metrics": scalars, "max_lag": lag, "periodic": wraps, "solver": solver, "device": device,
+    }  # fmt: skip
     if cache is not None and (kept := recall(cache, v, question)) is not None:
         rows = [Row(*row) for row in kept["rows"]]
         curves = [Curve(p, axis, np.array(r), np.array(s2)) for p, axis, r, s2 in kept["curves"]]

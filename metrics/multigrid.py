@@ -83,7 +83,6 @@ def solve(
     r = top.b  # conjugate gradients keep their residual where the first level expects it
     _set_source(top.faces[0], r)
     size = np.sqrt(_dot(r, r))
-    value = spread = residual = np.inf
     rho = 1.0
     for iteration in range(1, max_iterations + 1):
         z = _cycle(levels, 0)
@@ -91,15 +90,17 @@ def solve(
         _direction(p, z, rho / before if iteration > 1 else 0.0)
         step = rho / _multiply(top.faces, p, q)
         residual = np.sqrt(_advance(x, r, p, q, step)) / size
-        if residual < tol and iteration % CHECK_EVERY == 0:
-            fluxes, energy = _fluxes(top.faces, x)
-            value, spread = energy * layers / area, np.ptp(fluxes) / fluxes.mean()
-            if spread < tol:
-                break
-    else:
-        fluxes, energy = _fluxes(top.faces, x)
-        value, spread = energy * layers / area, np.ptp(fluxes) / fluxes.mean()
-    return Flow(float(value), float(spread), float(residual), iteration, x[1:-1, 1:-1, 1:-1])
+        even = iteration % CHECK_EVERY == 0
+        if even and residual < tol and _spread(_fluxes(top.faces, x)[0]) < tol:
+            break
+    fluxes, energy = _fluxes(top.faces, x)
+    value = energy * layers / area
+    concentration = x[1:-1, 1:-1, 1:-1]
+    return Flow(float(value), _spread(fluxes), float(residual), iteration, concentration)
+
+
+def _spread(fluxes: NDArray[np.float64]) -> float:
+    return float(np.ptp(fluxes) / fluxes.mean())
 
 
 def _levels(mask: NDArray[np.bool_], weights: Sequence[np.float32]) -> list[Level]:

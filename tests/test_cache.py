@@ -69,6 +69,14 @@ def test_what_is_kept_is_not_measured_again(
         compare(field(2), field(1), **options)
 
 
+def test_an_answer_names_its_device(tmp_path: Path) -> None:
+    options = {"workers": 1, "metrics": ["volume_fraction"], "cache": tmp_path}
+    compare(field(0), field(1), **options)
+    assert len(list(tmp_path.iterdir())) == 16
+    compare(field(0), field(1), device="cpu", **options)
+    assert len(list(tmp_path.iterdir())) == 32
+
+
 def test_damage_and_a_full_disk_are_one_line(tmp_path: Path) -> None:
     keep(tmp_path, field(0), QUESTION, 1)
     (entry,) = tmp_path.iterdir()

@@ -30,6 +30,7 @@ def test_a_cube_has_z_on_top_y_to_the_left_x_to_the_right() -> None:
         return pixels[round(pixels.shape[0] - row), round(column)]
 
     colours = [np.array(to_rgb(colour)) for colour in phase_colours(3)]
+    # Eight bits a channel: half a step is .002.
     assert np.allclose(at(0, -8), colours[0], atol=0.02)  # the middle of the top
     assert np.allclose(at(-9, -26), 0.85 * colours[1], atol=0.02)
     assert np.allclose(at(9, -26), 0.7 * colours[2], atol=0.02)

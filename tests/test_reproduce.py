@@ -12,11 +12,10 @@ import pytest
 from benchmarks import alternatives, reproduce
 from benchmarks.cases import CASES, STUDIES, Study, middle_slice
 from benchmarks.paper_table import compact, floors_of, result_rows
-from benchmarks.validation import frame
 from metrics.comparison import tabulate
 from metrics.measuring import CURVE, measure_all
 from metrics.shapes import gaussian_random_field
-from metrics.volume import Phase, Volume
+from metrics.volume import InputError, Phase, Volume
 from slicegan.data import load_training_data
 
 STUDY = Study(("snow",), 24, s2=0.02, areas=0.05, diffusivity=0.1, conductors=("0",))
@@ -74,11 +73,12 @@ def measured(volumes: list[Volume]) -> list:
 def test_rows_say_what_meets_the_bar() -> None:
     real, other = ([field(seed, length) for seed in range(4)] for length in (2, 3))
     of_real, of_other = measured(real), measured(other)
-    floors = floors_of(frame(of_real))
+    compared = tabulate(of_other, of_real, unit="voxel")
+    floors = floors_of(compared.values[compared.values["sample"] == "real"])
     table = pd.DataFrame(
         [
             *result_rows("itself", tabulate(of_real, of_real, unit="voxel").table, floors, STUDY),
-            *result_rows("other", tabulate(of_other, of_real, unit="voxel").table, floors, STUDY),
+            *result_rows("other", compared.table, floors, STUDY),
         ]
     )
     itself, others = (table[table["sample"] == name] for name in ("itself", "other"))
@@ -105,7 +105,12 @@ def test_rows_say_what_meets_the_bar() -> None:
         "itself",
         "other",
     ]
-    assert "above the bar" in lines.set_index("quantity").loc["specific surface area 0", "other"]
+    assert "above the bar" in lines.set_index("quantity").loc["specific surface area, 0", "other"]
+
+
+def test_features_longer_than_the_slice_shows_are_refused() -> None:
+    with pytest.raises(InputError, match="longer than 3 voxels"):
+        alternatives.half_length(np.array([0.4, 0.39, 0.38, 0.37]))
 
 
 def test_alternatives_are_what_they_claim() -> None:

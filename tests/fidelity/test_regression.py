@@ -48,7 +48,7 @@ def shipped(request: pytest.FixtureRequest) -> tuple[str, Model, list[Volume]]:
 
 def test_volumes_have_the_figures_of_the_table(shipped: tuple[str, Model, list[Volume]]) -> None:
     name, _, volumes = shipped
-    found = regression.figures(volumes)
+    found = regression.quantities(volumes)
     assert set(found.index) == set(expected(name).index)
     assert moved(name, found).empty
 
@@ -89,7 +89,7 @@ def test_spoilt_volumes_fail(
     shipped: tuple[str, Model, list[Volume]], spoil: Callable[[Volume], Volume]
 ) -> None:
     name, _, volumes = shipped
-    found = regression.figures([spoil(volume) for volume in volumes], transport=False)
+    found = regression.quantities([spoil(volume) for volume in volumes], transport=False)
     assert len(moved(name, found)) > 3
 
 
@@ -101,6 +101,6 @@ def test_a_little_noise_on_the_weights_fails(shipped: tuple[str, Model, list[Vol
         for conv in noisy.generator.convs:
             size = conv.weight.square().mean().sqrt()
             conv.weight += NOISE * size * torch.randn(conv.weight.shape, generator=random)
-    found = regression.figures(regression.volumes_of(noisy), transport=False)
+    found = regression.quantities(regression.volumes_of(noisy), transport=False)
     assert not moved(name, found).empty
     assert regression.checksum(noisy) != expected(name)["labels"].iloc[0]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from metrics.representativity import representativity
+from metrics.integral_range import representativity
 from metrics.shapes import gaussian_random_field, overlapping_spheres
 from metrics.volume import InputError, Volume
 
