@@ -7,12 +7,14 @@ volume, and from one slice), measures them beside disjoint sub-volumes of the re
 
     table.csv, table.tex, README.md   every quantity: intervals, noise floor, verdict, bar
     tests.csv                         isotropy, 45-degree planes, spread, memorisation, edges
+    solvers.csv                       effective diffusivity by TauFactor, beside ours
     values.csv, curves.csv            what the tables are made of
     curves.png, distributions.png, slices.png
 
 into --out. Beside the generators stand two bodies that one would use without them: the slice
-stacked, and a Gaussian random field. What is measured is kept in --cache: a command that was
-interrupted goes on where it was. Exit status: 0 computed, 2 bad input.
+stacked, and a Gaussian random field. Effective diffusivity is solved by multigrid, and that of some
+sub-volumes, or with a large --taufactor of all, by TauFactor as well. What is measured is kept in
+--cache: a command that was interrupted goes on where it was. Exit status: 0 computed, 2 bad input.
 """
 
 from __future__ import annotations
@@ -35,11 +37,12 @@ from benchmarks import datasets, figures
 from benchmarks.alternatives import random_fields, stacked_slice
 from benchmarks.cases import CASES, STUDIES, Study
 from benchmarks.paper_table import compact, floors_of, largest, result_rows, summary
+from benchmarks.solvers import D_EFF, beside, solver_summary
 from benchmarks.tables import fact_lines, markdown
 from benchmarks.validation import field_tests
 from metrics.comparison import COMPARED_METRICS, tabulate
 from metrics.files import one_line, replacing
-from metrics.measuring import measure_all
+from metrics.measuring import Measured, measure_all
 from metrics.sampling import plan_subvolumes
 from metrics.volume import InputError, Volume
 from slicegan.checkpoint import SUFFIX, load_model, pretrained
@@ -63,6 +66,8 @@ class Scale:
         Side of the sub-volumes that are measured, and how many of each sample at most.
     others : int
         Sub-volumes of what is not a generator.
+    taufactor : int
+        Sub-volumes of the real volume and of each generator that TauFactor solves as well.
     """
 
     seeds: int
@@ -70,9 +75,10 @@ class Scale:
     window: int
     windows: int = 64
     others: int = 4
+    taufactor: int = 2
 
 
-QUICK = Scale(seeds=4, side=48, window=32, windows=4, others=2)
+QUICK = Scale(seeds=4, side=48, window=32, windows=4, others=2, taufactor=1)
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,7 @@ class Outcome:
     windows: Samples
     table: pd.DataFrame
     tests: pd.DataFrame
+    solvers: pd.DataFrame
     values: pd.DataFrame
     curves: pd.DataFrame
 
@@ -109,26 +116,38 @@ def validate(
     volumes: Samples,
     scale: Scale,
     *,
-    solver: str = "taufactor",
     device: str | None = None,
     workers: int = -1,
     cache: Path | None = None,
 ) -> Outcome:
-    """Measure all samples, and compare each with the real one; options as of `compare`."""
+    """Measure all samples, and compare each with the real one.
+
+    `device` is TauFactor's; the other options are as of `compare`.
+    """
+
+    def measure(
+        windows: Sequence[Volume], names: tuple[str, ...], solver: str, device: str | None = None
+    ) -> list[Measured]:
+        tasks = [(window, False) for window in windows]
+        return measure_all(tasks, names, scale.window // 2, solver, device, workers, True, cache)
+
     (real,) = volumes[REAL]
     windows, measured = {}, {}
     for name, of in volumes.items():
         windows[name] = plan_subvolumes(of, of, side=scale.window, samples=scale.windows).real
         print(f"{name}: {len(windows[name])} sub-volumes of {scale.window}^3", flush=True)
-        tasks = [(window, False) for window in windows[name]]
-        measured[name] = measure_all(
-            tasks, COMPARED_METRICS, scale.window // 2, solver, device, workers, True, cache
-        )
+        measured[name] = measure(windows[name], COMPARED_METRICS, "multigrid")
     others = [name for name in volumes if name != REAL]
     found = {name: tabulate(measured[name], measured[REAL], unit=real.unit) for name in others}
     values = _by_sample({name: of.values for name, of in found.items()})
     of_sample = dict(list(values.groupby("sample")))
     floors = floors_of(of_sample[REAL])
+    models = [name for name in others if name not in (STACKED, FIELD)]
+    solved = []
+    for name in (REAL, *models):
+        print(f"{name}: TauFactor", flush=True)
+        few = measure(windows[name][: scale.taufactor], (D_EFF,), "taufactor", device)
+        solved.append(beside(few, measured[name]).assign(sample=name))
     tests = [
         field_tests(
             volumes[name],
@@ -137,8 +156,7 @@ def validate(
             values=(of_sample[name], of_sample[REAL]),
             axes=CASES[name].axes if name in CASES else ("z",),
         ).assign(sample=name)
-        for name in others
-        if name not in (STACKED, FIELD)
+        for name in models
     ]
     rows = [row for name in others for row in result_rows(name, found[name].table, floors, study)]
     return Outcome(
@@ -146,6 +164,7 @@ def validate(
         windows,
         pd.DataFrame(rows),
         pd.concat(tests, ignore_index=True),
+        pd.concat(solved, ignore_index=True),
         values,
         _by_sample({name: of.curves for name, of in found.items()}),
     )
@@ -193,6 +212,13 @@ def write(
         "",
         *markdown(largest(found.tests)),
         "",
+        "## Effective diffusivity by TauFactor",
+        "",
+        "The same sub-volumes by TauFactor and by the multigrid solver, of one discretisation; the",
+        "difference is |multigrid / TauFactor - 1|, the tolerance of both 2e-3.",
+        "",
+        *markdown(solver_summary(found.solvers)),
+        "",
         *fact_lines(facts),
         "",
     ]
@@ -205,7 +231,7 @@ def write(
         "curves.png": lambda file: figures.curves(found.curves, file),
         "distributions.png": lambda file: figures.distributions(found.values, file),
     }
-    for name in ("table", "tests", "values", "curves"):
+    for name in ("table", "tests", "solvers", "values", "curves"):
         of: pd.DataFrame = getattr(found, name)
         writers[f"{name}.csv"] = lambda file, of=of: of.to_csv(  # type: ignore[misc]
             file, index=False, float_format="%.6g"
@@ -228,8 +254,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--quick", action="store_true", help="the whole path on tiny volumes")
     add("--out", type=Path, help="folder to write (benchmarks/results/CASE)")
     add("--cache", type=Path, default=Path("runs/measured"), help="kept values (%(default)s)")
-    add("--solver", default="taufactor", help="of the effective diffusivity (%(default)s)")
-    add("--device", help="of generation and solver, e.g. cuda (cpu)")
+    add("--taufactor", type=int, default=2, help="sub-volumes that it solves too (%(default)s)")
+    add("--device", help="of generation and TauFactor, e.g. cuda (cpu)")
     add("--workers", type=int, default=-1, help="processes (all cores)")
     return parser
 
@@ -261,13 +287,15 @@ def run(args: argparse.Namespace, command: str) -> None:
         )
     if args.seeds < 2:
         raise InputError(f"--seeds must be 2 or more to have a spread, got {args.seeds}")
-    scale = QUICK if args.quick else Scale(args.seeds, 128, study.window)
+    if args.taufactor < 1:
+        raise InputError(f"--taufactor must be 1 or more sub-volumes, got {args.taufactor}")
+    full = Scale(args.seeds, 128, study.window, taufactor=args.taufactor)
+    scale = QUICK if args.quick else full
 
     found = validate(
         study,
         samples(study, models, scale, args.device),
         scale,
-        solver=args.solver,
         device=args.device,
         workers=args.workers,
         cache=args.cache,
@@ -277,7 +305,6 @@ def run(args: argparse.Namespace, command: str) -> None:
         "command": command,
         "seeds": f"{FIRST_SEED} to {FIRST_SEED + scale.seeds - 1}, {scale.side}^3 voxels each",
         "sub-volumes": f"{scale.window}^3 voxels: {counts}",
-        "solver of the effective diffusivity": args.solver,
         "device": args.device or "cpu",
         "minutes of this command": round((perf_counter() - start) / 60, 1),
     }

@@ -12,8 +12,10 @@ import pytest
 from benchmarks import alternatives, reproduce
 from benchmarks.cases import CASES, STUDIES, Study, middle_slice
 from benchmarks.paper_table import compact, floors_of, result_rows
+from benchmarks.solvers import D_EFF, beside, solver_summary
 from metrics.comparison import tabulate
-from metrics.measuring import CURVE, measure_all
+from metrics.description import Row
+from metrics.measuring import CURVE, Measured, measure_all
 from metrics.shapes import gaussian_random_field
 from metrics.volume import InputError, Phase, Volume
 from slicegan.data import load_training_data
@@ -32,7 +34,7 @@ def test_the_whole_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     argv = ["snow", "--quick", "--out", str(out), "--cache", str(tmp_path / "c"), "--workers", "1"]
     assert reproduce.main(argv) == 0
     assert "rows meet the bar" in capsys.readouterr().out
-    names = {"table", "tests", "values", "curves"}
+    names = {"table", "tests", "solvers", "values", "curves"}
     assert {path.name for path in out.iterdir()} == {
         *(f"{name}.csv" for name in names),
         *("README.md", "table.tex", "slices.png", "curves.png", "distributions.png"),
@@ -44,6 +46,10 @@ def test_the_whole_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         (table["sample"] == "stacked slice") & (table.metric == "effective_diffusivity")
     ]
     assert stacked[stacked.axis == "z"].ratio.min() > 1
+    solvers = pd.read_csv(out / "solvers.csv")
+    assert set(solvers["sample"]) == {"real", "snow"}
+    # Two solvers of one discretisation; the tolerance of each is 2e-3.
+    assert solvers.difference.max() < 2e-3 and solvers.difference.max() > 0
     page = (out / "README.md").read_text()
     assert "--quick" in page and "all 300 slices" in page and "numpy" in page
     assert "**" not in (out / "table.tex").read_text()
@@ -63,6 +69,7 @@ def test_a_material_without_a_generator_is_one_line(
     assert "benchmarks.train_pretrained nmc" in error and error.count("\n") == 1
     assert reproduce.main(["snow", "--model", "nowhere"]) == 2
     assert reproduce.main(["snow", "--model", "snow", "--seeds", "1"]) == 2
+    assert reproduce.main(["snow", "--model", "snow", "--taufactor", "0"]) == 2
 
 
 def measured(volumes: list[Volume]) -> list:
@@ -106,6 +113,18 @@ def test_rows_say_what_meets_the_bar() -> None:
         "other",
     ]
     assert "above the bar" in lines.set_index("quantity").loc["specific surface area, 0", "other"]
+
+
+def test_solvers_are_compared_where_something_percolates() -> None:
+    def solved(*values: float) -> Measured:
+        rows = [Row(D_EFF, "pore", axis, d, "1", "") for axis, d in zip("zyx", values, strict=True)]
+        return Measured(rows, [], {D_EFF: sum(values)}, 0, 0)
+
+    found = beside([solved(0.5, 0, np.nan)], [solved(0.4, 0, 0.1), solved(1, 1, 1)])
+    assert found.axis.tolist() == ["z", "x"] and found.difference[0] == pytest.approx(0.2)
+    line = solver_summary(found.assign(sample="real")).iloc[0]
+    assert line["solves"] == 2 and line["converged"] == 1
+    assert line["largest difference"] == "2.0e-01 (pore, z)"
 
 
 def test_features_longer_than_the_slice_shows_are_refused() -> None:
