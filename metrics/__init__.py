@@ -12,6 +12,7 @@ from metrics.integral_range import Representativity, representativity
 from metrics.io import read, write
 from metrics.measuring import ALL_METRICS
 from metrics.surface import interface_areas, specific_surface_area
+from metrics.tensor import diffusivity_tensor
 from metrics.thickness import Thickness, local_thickness
 from metrics.topology import euler_number
 from metrics.tpb import tpb_density
@@ -40,6 +41,7 @@ __all__ = [
     "chord_length",
     "compare",
     "describe",
+    "diffusivity_tensor",
     "effective_diffusivity",
     "euler_number",
     "fraction_profile",

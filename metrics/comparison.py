@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.description import DEFAULT_METRICS, Row, known_metrics
-from metrics.diffusivity import check_solver
 from metrics.intervals import (
     CONFIDENCE,
     Interval,
@@ -26,6 +25,7 @@ from metrics.intervals import (
 from metrics.matching import Sample, match
 from metrics.measuring import ALL_METRICS, CURVE, Measured, measure_all, peak_memory
 from metrics.sampling import plan_subvolumes
+from metrics.solvers import check_solver
 from metrics.volume import InputError, check_max_lag
 
 if TYPE_CHECKING:

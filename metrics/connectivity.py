@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,10 +100,13 @@ def percolation(
     )
 
 
-def through_mask(volume: Volume | NDArray[Any], *, phase: int, axis: str) -> NDArray[np.bool_]:
+def through_mask(
+    volume: Volume | NDArray[Any], *, phase: int, axis: str, periodic: bool = False
+) -> NDArray[np.bool_]:
     """Voxels of a phase in clusters that touch both faces normal to an axis.
 
-    Parameters, connectivity, errors and memory are those of `percolation`.
+    Parameters, connectivity, errors and memory are those of `percolation`; if `periodic`, clusters
+    also go on from each side to the opposite one.
 
     Returns
     -------
@@ -115,12 +119,12 @@ def through_mask(volume: Volume | NDArray[Any], *, phase: int, axis: str) -> NDA
     >>> through_mask(np.array([[[1, 0, 1]], [[1, 0, 0]]]), phase=1, axis="z")[0].tolist()
     [[True, False, False]]
     """
-    _, clusters, through = _through_clusters(as_volume(volume), phase, axis)
+    _, clusters, through = _through_clusters(as_volume(volume), phase, axis, periodic)
     return _members(clusters, through)
 
 
 def _through_clusters(
-    v: Volume, phase: int, axis: str
+    v: Volume, phase: int, axis: str, periodic: bool = False
 ) -> tuple[NDArray[np.bool_], NDArray[Any], NDArray[np.bool_]]:
     """Mask of the phase, cluster numbers, and for each number whether it goes through."""
     import cc3d
@@ -130,11 +134,26 @@ def _through_clusters(
     clusters, count = cc3d.connected_components(
         mask, connectivity=6, binary_image=True, return_N=True
     )
-    first, last = (clusters.take(layer, axis=along) for layer in (0, -1))
-    through = np.zeros(count + 1, dtype=bool)
-    through[np.intersect1d(first, last)] = True
+    joined: NDArray[np.integer] = np.arange(count + 1)
+    if periodic:
+        joined = _joined(clusters, count, [k for k in range(3) if k != along])
+    first, last = (joined[np.unique(clusters.take(layer, axis=along))] for layer in (0, -1))
+    through = np.isin(joined, np.intersect1d(first, last))
     through[0] = False
     return mask, clusters, through
+
+
+def _joined(clusters: NDArray[Any], count: int, axes: Sequence[int]) -> NDArray[np.integer]:
+    """Number of what each cluster is part of where opposite faces touch; 0 remains by itself."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    faces = [[clusters.take(layer, axis=k).ravel() for k in axes] for layer in (0, -1)]
+    one, other = (np.concatenate(of) for of in faces)
+    touch = (one > 0) & (other > 0)
+    pairs = one[touch], other[touch]
+    graph = coo_array((np.ones(len(pairs[0])), pairs), shape=(count + 1, count + 1))
+    return connected_components(graph, directed=False)[1]
 
 
 def _members(clusters: NDArray[Any], wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:

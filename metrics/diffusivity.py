@@ -1,22 +1,18 @@
-"""Effective diffusivity of a phase from the steady state between two faces."""
+"""Effective diffusivity of one or several phases from the steady state between two faces."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, overload
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metrics.connectivity import through_mask
-from metrics.volume import InputError, Volume, as_volume, axis_index
-
-CHECK_EVERY = 100
+from metrics.solvers import METHODS, Solution, check_solver
+from metrics.volume import InputError, Phase, Volume, as_volume, axis_index
 
 
 class ConvergenceError(RuntimeError):
@@ -25,16 +21,20 @@ class ConvergenceError(RuntimeError):
 
 @dataclass(frozen=True)
 class Diffusivity:
-    """Effective diffusivity of one phase along one axis, and how it was obtained.
+    """Effective diffusivity along one axis, and how it was obtained.
 
     Parameters
     ----------
     value : float
-        D_eff/D_0, dimensionless; 0 where nothing percolates.
+        D_eff/D_0, dimensionless; 0 where nothing percolates. Of several phases D_eff, in the units
+        of their diffusivities.
     volume_fraction : float
-        TOTAL fraction of the phase, dead ends and isolated clusters included.
+        TOTAL fraction of what conducts, dead ends and isolated clusters included.
+    mean_diffusivity : float
+        Mean over all voxels: the volume fraction, or the sum of fraction times diffusivity. The
+        value of straight channels.
     percolating_fraction : float
-        Through-connected voxels of the phase / all voxels of the phase.
+        Through-connected voxels of what conducts / all its voxels.
     converged : bool
         Whether the solve met its tolerance; True where nothing had to be solved.
     residual : float
@@ -43,24 +43,29 @@ class Diffusivity:
         Iterations used; 0 where nothing had to be solved.
     method : str
         Solver asked for.
+    concentration : (Z, Y, X) float32 ndarray or None
+        On request: from 1 at the plane before the first layer to 0 at that behind the last; 0 where
+        nothing conducts.
     """
 
     value: float
     volume_fraction: float
+    mean_diffusivity: float
     percolating_fraction: float
     converged: bool
     residual: float
     iterations: int
     method: str
+    concentration: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     @property
     def tau(self) -> float:
-        """Tortuosity factor, total fraction / value; inf where nothing percolates."""
-        return self.volume_fraction / self.value if self.value else math.inf
+        """Tortuosity factor, mean diffusivity / value; inf where nothing percolates."""
+        return self.mean_diffusivity / self.value if self.value else math.inf
 
     @property
     def percolates(self) -> bool:
-        """Whether the phase connects the two faces."""
+        """Whether what conducts connects the two faces."""
         return self.percolating_fraction > 0
 
 
@@ -68,8 +73,11 @@ class Diffusivity:
 def effective_diffusivity(
     volume: Volume | NDArray[Any],
     *,
-    phase: int,
+    phase: int | None = ...,
     axis: str,
+    diffusivities: Mapping[int, float] | None = ...,
+    periodic: bool = ...,
+    concentration: bool = ...,
     method: str = ...,
     tol: float = ...,
     max_iterations: int = ...,
@@ -82,8 +90,11 @@ def effective_diffusivity(
 def effective_diffusivity(
     volume: Sequence[Volume | NDArray[Any]],
     *,
-    phase: int,
+    phase: int | None = ...,
     axis: str,
+    diffusivities: Mapping[int, float] | None = ...,
+    periodic: bool = ...,
+    concentration: bool = ...,
     method: str = ...,
     tol: float = ...,
     max_iterations: int = ...,
@@ -95,37 +106,49 @@ def effective_diffusivity(
 def effective_diffusivity(
     volume: Volume | NDArray[Any] | Sequence[Volume | NDArray[Any]],
     *,
-    phase: int,
+    phase: int | None = None,
     axis: str,
+    diffusivities: Mapping[int, float] | None = None,
+    periodic: bool = False,
+    concentration: bool = False,
     method: str = "taufactor",
     tol: float = 2e-3,
     max_iterations: int = 50_000,
     device: str | None = None,
     throw: bool = True,
 ) -> Diffusivity | list[Diffusivity]:
-    r"""Diffusivity of a volume in which only one phase conducts, relative to that phase.
+    r"""Diffusivity of a volume in which one phase conducts, relative to it; or several phases.
 
     .. math:: \frac{D_\mathrm{eff}}{D_0} = \frac{J L}{A \, \Delta c}, \qquad
         \tau = \frac{\phi}{D_\mathrm{eff} / D_0}
 
-    J is the steady flux at :math:`\nabla^2 c = 0` in the phase, by finite volumes on the voxel
+    J is the steady flux at :math:`\nabla \cdot D \nabla c = 0`, by finite volumes on the voxel
     grid: planes of constant concentration half a voxel outside the first and the last layer
-    (distance L, area A), no flux through the sides nor into other phases. Clusters that do not
+    (distance L, area A), no flux into phases that do not conduct, nor through the sides unless they
+    are periodic. Between voxels of different diffusivity the two halves are in series (harmonic
+    mean), and tau is the mean diffusivity over the effective one. Clusters that do not
     touch both faces carry no flux and are taken out before the solve; :math:`\phi` stays the
     total fraction, so a phase with dead ends has a larger tau. Compare tools on D_eff, never on
     tau: they differ in its fraction. Coarse voxels give too low a value where necks are a few
     voxels wide, and small volumes scatter. A section that is the same in all layers conducts
-    exactly its area fraction, and is not solved. Peak memory is about 70 bytes a voxel, 42 with
-    `multigrid`.
+    exactly its area fraction, and is not solved. Peak memory is about 70 bytes a voxel; with
+    `multigrid` 70 to 85 bytes a conducting voxel, 95 if their diffusivities differ.
 
     Parameters
     ----------
     volume : Volume or (Z, Y, X) integer ndarray, or a sequence of them
         Segmented volume. Several of equal shape and spacing are solved as one batch.
     phase : int
-        Label of the conducting phase.
+        Label of the only conducting phase.
     axis : {"z", "y", "x"}
         Direction of the mean flux.
+    diffusivities : mapping of int to float
+        Instead of `phase`: diffusivity of each conducting phase by its label, 0 or more; other
+        phases do not conduct. Only with `multigrid`.
+    periodic : bool
+        Whether what leaves through a side enters at the opposite one. Only with `multigrid`.
+    concentration : bool
+        Also return the concentration of each voxel. Only with `multigrid`.
     method : {"taufactor", "multigrid"}
         Solver, of one and the same discretisation: successive over-relaxation in float32, by
         TauFactor; or conjugate gradients preconditioned by multigrid (`metrics.multigrid`), which
@@ -137,7 +160,8 @@ def effective_diffusivity(
         at the default, 95 % under 4e-4; rounding to float32 keeps a spread of 1e-4 to 1e-3, and of
         8e-3 in 800 layers of 24 x 24 voxels, whatever the tolerance. `multigrid` takes the value
         from the energy of the field, whose error is the square of the field's: at the default at
-        most 1e-4 off a float64 solve of 48 random fields, half of them under 6e-7.
+        most 4e-5 off a float64 solve of 48 random fields, half of them under 8e-7; any tolerance
+        down to 1e-12 can be asked for.
     max_iterations : int
         Limit of the solve. Tortuous phases are slow with `taufactor`: tau = 66 in 64 layers takes
         25000.
@@ -178,71 +202,46 @@ def effective_diffusivity(
     volumes = [as_volume(v) for v in batch]
     check_solver(method, device)
     _check(volumes, tol, max_iterations)
-
-    along = axis_index(axis)
-    masks = [np.moveaxis(through_mask(v, phase=phase, axis=axis), along, 0) for v in volumes]
-    # Exact where all layers have the same section, be it none; the others are solved.
-    solutions = [_Solution(float(mask[0].mean())) for mask in masks]
-    unsolved = [i for i, mask in enumerate(masks) if (mask != mask[0]).any()]
-    if unsolved:
-        spacing = volumes[0].spacing
-        solved = _METHODS[method](
-            np.stack([masks[i] for i in unsolved]),
-            (spacing[along], *spacing[:along], *spacing[along + 1 :]),
-            tol=tol,
-            max_iterations=max_iterations,
-            device=device or "cpu",
+    if method != "multigrid" and (diffusivities is not None or periodic or concentration):
+        raise InputError(
+            "several diffusivities, periodic sides and concentrations need method='multigrid'"
         )
-        for i, solution in zip(unsolved, solved, strict=True):
-            solutions[i] = solution
+    values = diffusivities_of(phase, diffusivities)
+    if not volumes:
+        return []
 
+    along, spacing = axis_index(axis), volumes[0].spacing
+    bodies = [_Body.of(v, values, axis, periodic) for v in volumes]
+    # Exact where all layers have the same section, be it none; the others are solved.
+    exact = [body.exact(concentration) for body in bodies]
+    unsolved = [body.conductivity for body, known in zip(bodies, exact, strict=True) if not known]
+    solved: Iterator[Solution] = iter(())
+    if unsolved:
+        solved = iter(
+            METHODS[method](
+                unsolved,
+                (spacing[along], *spacing[:along], *spacing[along + 1 :]),
+                tol=tol,
+                max_iterations=max_iterations,
+                device=device or "cpu",
+                periodic=periodic,
+                concentration=concentration,
+            )
+        )
     results = [
-        _result(v, phase, mask, solution, method)
-        for v, mask, solution in zip(volumes, masks, solutions, strict=True)
+        body.result(known or next(solved), axis, method)
+        for body, known in zip(bodies, exact, strict=True)
     ]
     failed = [result for result in results if not result.converged]
     if failed and throw:
         worst = max(result.residual for result in failed)
+        phases = ", ".join(map(str, values))
         raise ConvergenceError(
-            f"diffusivity of phase {phase} along {axis} did not converge in {max_iterations} "
+            f"diffusivity of phase {phases} along {axis} did not converge in {max_iterations} "
             f"iterations for {len(failed)} of {len(results)} volumes: layer fluxes differ by "
             f"{worst:.2g}, tol is {tol:g}; raise max_iterations, or tol"
         )
     return results if batch is volume else results[0]
-
-
-def check_device(device: str | None) -> None:
-    """Raise `InputError` for a torch device that is unknown or not there; None is the CPU."""
-    if device is None:
-        return
-    import torch
-
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        kind = ""
-    if kind not in ("cpu", "cuda"):
-        raise InputError(f"unknown device {device!r}: use cpu or cuda")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"no device {device!r} on this machine: use cpu")
-
-
-def check_solver(method: str, device: str | None) -> None:
-    """Raise `InputError` for a solver that is unknown, or cannot run on the device."""
-    if method not in _METHODS:
-        raise InputError(f"method must be one of {', '.join(_METHODS)}, got {method!r}")
-    check_device(device)
-    if method == "multigrid" and device not in (None, "cpu"):
-        raise InputError(f"the solver multigrid runs on the cpu, not on {device}: use taufactor")
-
-
-class _Solution(NamedTuple):
-    """What a solver says of one volume: fields of `Diffusivity`."""
-
-    value: float
-    residual: float = 0.0
-    iterations: int = 0
-    converged: bool = True
 
 
 def _check(volumes: list[Volume], tol: float, max_iterations: int) -> None:
@@ -256,85 +255,73 @@ def _check(volumes: list[Volume], tol: float, max_iterations: int) -> None:
             raise InputError(f"volumes of one batch must have one {what}, got {sorted(found)}")
 
 
-def _result(
-    v: Volume, phase: int, mask: NDArray[np.bool_], solution: _Solution, method: str
-) -> Diffusivity:
-    voxels = int(np.count_nonzero(v.mask(phase)))
-    return Diffusivity(
-        volume_fraction=voxels / v.labels.size,
-        percolating_fraction=int(np.count_nonzero(mask)) / max(voxels, 1),
-        method=method,
-        **solution._asdict(),
-    )
+def diffusivities_of(phase: int | None, given: Mapping[int, float] | None) -> dict[int, float]:
+    """Diffusivity of each conducting phase."""
+    if (phase is None) == (given is None):
+        raise InputError("give either the conducting phase, or diffusivities")
+    values = {phase: 1.0} if given is None else dict(given)
+    if wrong := [d for d in values.values() if not 0 <= d < math.inf]:
+        raise InputError(f"diffusivities must be 0 or positive numbers, got {wrong[0]!r}")
+    conducting = {label: d for label, d in values.items() if d > 0 and label is not None}
+    if not conducting:
+        raise InputError("no phase has a diffusivity above 0: nothing conducts")
+    return conducting
 
 
-def _solve_taufactor(
-    masks: NDArray[np.bool_],
-    spacing: tuple[float, ...],
-    *,
-    tol: float,
-    max_iterations: int,
-    device: str,
-) -> list[_Solution]:
-    """Solve (B, X, Y, Z) through-connected masks along X: all that touches TauFactor's API."""
-    import torch
-    from taufactor import AnisotropicSolver
-
-    class Solver(AnisotropicSolver):
-        def vertical_flux(self) -> torch.Tensor:
-            # TauFactor takes weights above 8 for closed voxels, as open ones have where the
-            # spacing along the flux is the largest; closed voxels have inf.
-            flux = self.field[:, 2:-1, 1:-1, 1:-1] - self.field[:, 1:-2, 1:-1, 1:-1]
-            closed = torch.isinf(self.factor)
-            return flux.masked_fill_(closed[:, :-1] | closed[:, 1:], 0)
-
-    solutions = [_Solution(0.0, converged=False)] * len(masks)
-    # It prints and warns of what is told here by `converged`.
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        omega = _relaxation(masks.shape[1], spacing)
-        solver = Solver(masks.astype(np.uint8), spacing, omega=omega, device=device)
-        while solver.iter < max_iterations and not all(s.converged for s in solutions):
-            # Its own test stops the batch as one, on an absolute change of tau; ours stops each
-            # volume where it would stop alone.
-            limit = min(solver.iter + CHECK_EVERY, max_iterations)
-            solver.solve(iter_limit=limit, verbose=False, conv_crit=-np.inf)
-            solver.compute_metrics()
-            fluxes = solver.flux_1d.astype(float)
-            residuals = np.ptp(fluxes, axis=1) / np.abs(fluxes.mean(axis=1))
-            for i, (value, residual) in enumerate(
-                zip(solver.D_eff.tolist(), residuals.tolist(), strict=True)
-            ):
-                before = solutions[i]
-                if not before.converged:
-                    steady = abs(value - before.value) < tol * value
-                    solutions[i] = _Solution(
-                        value, residual, solver.iter, converged=steady and residual < tol
-                    )
-    return solutions
+def conductivity_of(v: Volume, values: Mapping[int, float]) -> NDArray[np.float32]:
+    """Diffusivity of each voxel."""
+    conductivity = np.zeros(v.shape, np.float32)
+    for label, d in values.items():
+        conductivity[v.mask(label)] = d
+    return conductivity
 
 
-def _relaxation(layers: int, spacing: tuple[float, ...]) -> float:
-    """TauFactor's factor for the layers; nearer to 2 where steps along the flux are the longest."""
-    weights = [(spacing[0] / step) ** 2 for step in spacing]
-    return 2 - math.pi / (1.5 * layers * max(1.0, math.sqrt(sum(weights) / 3)))
+@dataclass(frozen=True, eq=False)
+class _Body:
+    """What conducts of a volume, seen along its flux."""
 
+    conductivity: NDArray[Any]  # (L, H, W) bool or float32, of through-connected voxels
+    voxels: int  # that conduct, connected or not
+    mean: float  # over all voxels
 
-def _solve_multigrid(
-    masks: NDArray[np.bool_],
-    spacing: tuple[float, ...],
-    *,
-    tol: float,
-    max_iterations: int,
-    device: str,
-) -> list[_Solution]:
-    from metrics.multigrid import solve
+    @classmethod
+    def of(cls, v: Volume, values: Mapping[int, float], axis: str, periodic: bool) -> _Body:
+        if list(values.values()) == [1.0]:
+            (phase,) = values
+            voxels = int(np.count_nonzero(v.mask(phase)))
+            mean = voxels / v.labels.size
+            conductivity: NDArray[Any] = through_mask(v, phase=phase, axis=axis, periodic=periodic)
+        else:
+            conductivity = conductivity_of(v, values)
+            open_ = (conductivity > 0).view(np.uint8)
+            voxels, mean = int(np.count_nonzero(open_)), float(conductivity.mean(dtype=float))
+            both = Phase("closed", 0, 0), Phase("open", 1, 1)
+            conductivity *= through_mask(
+                Volume(open_, phases=both), phase=1, axis=axis, periodic=periodic
+            )
+        return cls(np.moveaxis(conductivity, axis_index(axis), 0), voxels, mean)
 
-    flows = [solve(mask, spacing, tol=tol, max_iterations=max_iterations) for mask in masks]
-    return [
-        _Solution(f.value, f.spread, f.iterations, converged=max(f.spread, f.residual) < tol)
-        for f in flows
-    ]
+    def exact(self, concentration: bool) -> Solution | None:
+        """Solution of a body whose layers all have the same section; None for others."""
+        section = self.conductivity[0]
+        if (self.conductivity != section).any():
+            return None
+        layers = len(self.conductivity)
+        c = None
+        if concentration:
+            profile = (1 - (np.arange(layers) + 0.5) / layers).astype(np.float32)
+            c = profile[:, np.newaxis, np.newaxis] * (self.conductivity != 0)
+        return Solution(float(section.mean(dtype=float)), concentration=c)
 
-
-_METHODS = {"taufactor": _solve_taufactor, "multigrid": _solve_multigrid}
+    def result(self, solution: Solution, axis: str, method: str) -> Diffusivity:
+        c = solution.concentration
+        if c is not None:
+            c = np.moveaxis(c, 0, axis_index(axis))
+        percolating = int(np.count_nonzero(self.conductivity))
+        return Diffusivity(
+            volume_fraction=self.voxels / self.conductivity.size,
+            mean_diffusivity=self.mean,
+            percolating_fraction=percolating / max(self.voxels, 1),
+            method=method,
+            **(solution._asdict() | {"concentration": c}),
+        )

@@ -1,30 +1,39 @@
-"""Steady diffusion between two planes: conjugate gradients, preconditioned by multigrid.
+"""Steady diffusion on voxels: conjugate gradients, preconditioned by multigrid.
 
 The grid is that of `metrics.diffusivity`: cell centres, a conductance for each face between
-conducting voxels, planes of fixed concentration half a voxel outside. One layer of cells around the
-volume, where the unknown is 0, stands for the planes: the kernels need no bounds.
-
-A coarse cell is 2 x 2 x 2 fine ones, the conductance of its face half the sum of the four: of the
-sum by twice the area, over twice the distance. A correction that is constant in a coarse cell is
-thus as large as it should be, without the over-correction that plain aggregation needs. Before and
-after the correction, cells of one parity are relaxed and then those of the other, in opposite
-order: the cycle is symmetric, as conjugate gradients require.
+conducting voxels, planes of fixed concentration half a voxel outside. Before and after a coarse
+correction cells are relaxed colour by colour, in opposite order: the cycle is symmetric, as
+conjugate gradients require. Each coarse grid is visited twice, which keeps the iterations from
+growing with the volume.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from operator import gt
+from typing import NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-Field = NDArray[np.float32]
+from metrics.grids import (
+    Floats,
+    Grid,
+    grids,
+    inline,
+    kernel,
+    layer_numbers,
+    weight,
+    weight_to_plane,
+)
 
-COARSEST = 4  # cells along the longest side
 COARSEST_SWEEPS = 8
 CHECK_EVERY = 2
+# Conjugate gradients in float32 only believe that their residual falls further: it is then made
+# anew from the solution, which is float64.
+ROUNDING = 1e-4
 
 
 class Flow(NamedTuple):
@@ -33,330 +42,373 @@ class Flow(NamedTuple):
     Attributes
     ----------
     value : float
-        Conductance over that of an open volume: D_eff/D_0.
+        Conductance over that of an open volume of conductivity 1.
     spread : float
         (max - min) / mean of the fluxes through the layers.
     residual : float
         Euclidean norm of the residual over that of the source.
     iterations : int
-    concentration : (Z, Y, X) float32 ndarray
-        From 1 at the first plane to 0 at the last; 0 outside the phase.
+    x : (n + 1,) float64 ndarray
+        Concentration of each conducting cell, from 1 at the first plane to 0 at the last, by its
+        number in `metrics.grids`; 0 at the end.
     """
 
     value: float
     spread: float
     residual: float
     iterations: int
-    concentration: Field
+    x: NDArray[np.float64]
 
 
 class Level(NamedTuple):
-    """One grid: conductances of the faces before each cell, and what is kept between cycles."""
+    """A grid, and what is kept of it between cycles: solution and source, 0 where no cell is."""
 
-    faces: tuple[Field, Field, Field]
-    inverse: Field  # of the sum over the six faces; 0 where nothing conducts
-    x: Field
-    b: Field
+    grid: Grid
+    x: Floats
+    b: Floats
 
 
 def solve(
-    mask: NDArray[np.bool_], spacing: Sequence[float], *, tol: float, max_iterations: int
+    conductivity: NDArray[np.bool_ | np.float32],
+    spacing: Sequence[float],
+    *,
+    tol: float,
+    max_iterations: int,
+    periodic: bool = False,
 ) -> Flow:
-    """Steady state of the True voxels, which must connect the first and the last layer.
+    """Steady state between planes before the first and behind the last layer.
 
     Parameters
     ----------
-    mask : (Z, Y, X) bool ndarray
-        Conducting voxels; the flux is along the first axis, and nothing leaves through the sides.
+    conductivity : (Z, Y, X) bool or float32 ndarray
+        Where it conducts, or how well. The flux is along the first axis, and at least one cluster
+        must connect both layers.
     spacing : (float, float, float)
         Edge lengths of a voxel.
     tol : float
         Bound of both `Flow.spread` and `Flow.residual`.
     max_iterations : int
         Of conjugate gradients.
+    periodic : bool
+        Whether what leaves through a side enters at the opposite one; else nothing leaves.
     """
-    weights = tuple(np.float32((spacing[0] / step) ** 2) for step in spacing)
-    levels = _levels(mask, weights)
-    top, layers = levels[0], mask.shape[0]
-    area = mask.shape[1] * mask.shape[2]
-    x, p, q = (np.zeros_like(top.x) for _ in range(3))
-    r = top.b  # conjugate gradients keep their residual where the first level expects it
-    _set_source(top.faces[0], r)
-    size = np.sqrt(_dot(r, r))
-    rho = 1.0
+    rings = (False, periodic, periodic)
+    levels = _levels(grids(conductivity, spacing, planes=True, rings=rings))
+    grid, x = levels[0].grid, np.zeros(len(levels[0].x))
+    _set_profile(grid, x)
+    size = _size_of_source(grid)
+
+    def done(residual: float) -> bool:
+        return residual < tol * size and _spread(_fluxes(grid, x)) < tol
+
+    residual, iterations = _conjugate_gradients(levels, x, np.zeros(3), done, max_iterations)
+    layers, section = conductivity.shape[0], conductivity[0].size
+    value = _energy(grid, x, x, np.zeros(3), np.zeros(3)) * layers / section
+    return Flow(value, _spread(_fluxes(grid, x)), residual / size, iterations, x)
+
+
+def homogenise(
+    conductivity: NDArray[np.bool_ | np.float32],
+    spacing: Sequence[float],
+    *,
+    tol: float,
+    max_iterations: int,
+) -> tuple[NDArray[np.float64], float]:
+    """Conductivity tensor of a volume that is repeated along all axes, and the largest residual.
+
+    Parameters are those of `solve`; `tol` bounds the residual over that of the mean gradient alone.
+    """
+    levels = _levels(grids(conductivity, spacing, planes=False, rings=(True, True, True)))
+    grid = levels[0].grid
+    steps = np.diag(np.asarray(spacing, float))  # of the mean concentration from cell to cell
+    fields, worst = [], 0.0
+    for step in steps:
+        x = np.zeros(len(levels[0].x))
+        size = float(np.sqrt(_set_residual(grid, x, step, levels[0].b)))
+        done = partial(gt, tol * size)
+        residual, _ = _conjugate_gradients(levels, x, step, done, max_iterations)
+        fields.append((x, step))
+        worst = max(worst, residual / size if size else 0.0)
+    energies = [[_energy(grid, x, y, a, b) for y, b in fields] for x, a in fields]
+    return np.array(energies) / (conductivity.size * spacing[0] ** 2), worst
+
+
+def _conjugate_gradients(
+    levels: Sequence[Level],
+    x: NDArray[np.float64],
+    step: NDArray[np.float64],
+    done: Callable[[float], bool],
+    max_iterations: int,
+) -> tuple[float, int]:
+    """Improve x until its residual is small enough; norm of the residual, iterations."""
+    grid, _, r = levels[0]  # the residual is kept where the first level expects its source
+    p, q = np.zeros_like(r), np.empty_like(r)
+    rho = 0.0
     for iteration in range(1, max_iterations + 1):
+        if not rho:
+            residual = start = np.sqrt(_set_residual(grid, x, step, r))
+            if not start:
+                return 0.0, iteration - 1
         z = _cycle(levels, 0)
         before, rho = rho, _dot(r, z)
-        _direction(p, z, rho / before if iteration > 1 else 0.0)
-        step = rho / _multiply(top.faces, p, q)
-        residual = np.sqrt(_advance(x, r, p, q, step)) / size
-        even = iteration % CHECK_EVERY == 0
-        if even and residual < tol and _spread(_fluxes(top.faces, x)[0]) < tol:
+        _direction(p, z, rho / before if before else 0.0)
+        length = rho / _multiply(grid, p, q)
+        residual = np.sqrt(_advance(x, r, p, q, length))
+        if iteration % CHECK_EVERY == 0 and done(residual):
             break
-    fluxes, energy = _fluxes(top.faces, x)
-    value = energy * layers / area
-    concentration = x[1:-1, 1:-1, 1:-1]
-    return Flow(float(value), _spread(fluxes), float(residual), iteration, concentration)
+        if residual < ROUNDING * start:
+            rho = 0.0
+    return float(residual), iteration
+
+
+def concentration(flow: Flow, conductivity: NDArray[np.generic], *, periodic: bool) -> Floats:
+    """Concentration of each voxel of a solved volume; 0 where nothing conducts."""
+    numbers = layer_numbers(conductivity, (False, periodic, periodic))
+    return flow.x.astype(np.float32)[numbers]
+
+
+def _levels(of: Sequence[Grid]) -> list[Level]:
+    return [
+        Level(grid, *(np.zeros(len(grid.inverse) + 1, np.float32) for _ in range(2))) for grid in of
+    ]
 
 
 def _spread(fluxes: NDArray[np.float64]) -> float:
     return float(np.ptp(fluxes) / fluxes.mean())
 
 
-def _levels(mask: NDArray[np.bool_], weights: Sequence[np.float32]) -> list[Level]:
-    shape = tuple(n + 2 for n in mask.shape)
-    faces = _zeros(shape), _zeros(shape), _zeros(shape)
-    _open_faces(np.ascontiguousarray(mask), *faces, *weights)
-    levels = []
-    while True:
-        inverse = _zeros(shape)
-        _inverse(*faces, inverse)
-        levels.append(Level(faces, inverse, _zeros(shape), _zeros(shape)))
-        if max(shape) - 2 <= COARSEST:
-            return levels
-        shape = tuple((n - 1) // 2 + 2 for n in shape)
-        coarse = _zeros(shape), _zeros(shape), _zeros(shape)
-        for axis in range(3):
-            # Seen with the axis first, one kernel serves all three.
-            _coarsen(np.moveaxis(faces[axis], axis, 0), np.moveaxis(coarse[axis], axis, 0))
-        faces = coarse
-
-
-def _zeros(shape: tuple[int, ...]) -> Field:
-    return np.zeros(shape, np.float32)
-
-
-def _cycle(levels: list[Level], depth: int) -> Field:
-    """Approximate solution of one level for its source `b`."""
-    level = levels[depth]
-    x, b, inverse = level.x, level.b, level.inverse
-    _start(x, b, inverse)
-    _relax(level.faces, inverse, x, b, 1)
+def _cycle(levels: Sequence[Level], depth: int) -> Floats:
+    """Approximate solution of one level for its source."""
+    grid, x, b = levels[depth]
+    first, *others = grid.colours
+    x[:] = 0
+    _relax(grid, x, b, *first)
+    for colour in others:
+        _relax(grid, x, b, *colour)
     if depth + 1 == len(levels):
         for _ in range(COARSEST_SWEEPS):
-            _relax(level.faces, inverse, x, b, 0)
-            _relax(level.faces, inverse, x, b, 1)
-            _relax(level.faces, inverse, x, b, 0)
+            for colour in [*reversed(others), first, *others, *reversed(others), first]:
+                _relax(grid, x, b, *colour)
         return x
-    _restrict(level.faces, inverse, x, b, levels[depth + 1].b)
-    _prolong(x, inverse, _cycle(levels, depth + 1))
-    _relax(level.faces, inverse, x, b, 1)
-    _relax(level.faces, inverse, x, b, 0)
+    below = levels[depth + 1]
+    for turn in range(2 if depth else 1):
+        if turn:
+            for colour in others:
+                _relax(grid, x, b, *colour)
+        below.b[:] = 0
+        _restrict(grid, x, b, below.b)
+        _prolong(grid, x, _cycle(levels, depth + 1))
+        for colour in [*reversed(others), first]:
+            _relax(grid, x, b, *colour)
     return x
 
 
-# Sums and differences of float32 within a row, sums over rows in float64.
-_kernel: Any = numba.njit(parallel=True, cache=True, fastmath=True, error_model="numpy")
+@inline
+def _from_neighbours(neighbours, weights, x, i):  # type: ignore[no-untyped-def]
+    """Sum of conductance times value over the neighbours of cell i; none counts 0."""
+    if weights.ndim == 1:
+        return (
+            weights[0] * (x[neighbours[0, i]] + x[neighbours[1, i]])
+            + weights[1] * (x[neighbours[2, i]] + x[neighbours[3, i]])
+            + weights[2] * (x[neighbours[4, i]] + x[neighbours[5, i]])
+        )
+    else:
+        return (
+            weights[0, i] * x[neighbours[0, i]] + weights[1, i] * x[neighbours[1, i]]
+            + weights[2, i] * x[neighbours[2, i]] + weights[3, i] * x[neighbours[3, i]]
+            + weights[4, i] * x[neighbours[4, i]] + weights[5, i] * x[neighbours[5, i]]
+        )  # fmt: skip
 
 
-@_kernel
-def _open_faces(mask, gz, gy, gx, wz, wy, wx):  # type: ignore[no-untyped-def]
-    nz, ny, nx = mask.shape
-    for k in numba.prange(nz + 1):
-        for j in range(ny):
-            for i in range(nx):
-                here = k < nz and mask[k, j, i]
-                before = k > 0 and mask[k - 1, j, i]
-                if k == 0 or k == nz:
-                    # Half a voxel from the plane.
-                    gz[k + 1, j + 1, i + 1] = 2 * wz if here or before else 0
-                elif here and before:
-                    gz[k + 1, j + 1, i + 1] = wz
-                if here:
-                    if j > 0 and mask[k, j - 1, i]:
-                        gy[k + 1, j + 1, i + 1] = wy
-                    if i > 0 and mask[k, j, i - 1]:
-                        gx[k + 1, j + 1, i + 1] = wx
+@inline
+def _to_neighbours(neighbours, weights, x, i):  # type: ignore[no-untyped-def]
+    """Flux from cell i to its neighbours.
 
-
-@_kernel
-def _inverse(gz, gy, gx, inverse):  # type: ignore[no-untyped-def]
-    nz, ny, nx = inverse.shape
-    for k in numba.prange(1, nz - 1):
-        for j in range(1, ny - 1):
-            for i in range(1, nx - 1):
-                total = (
-                    gz[k, j, i] + gz[k + 1, j, i] + gy[k, j, i] + gy[k, j + 1, i]
-                    + gx[k, j, i] + gx[k, j, i + 1]
-                )  # fmt: skip
-                inverse[k, j, i] = 1 / total if total > 0 else 0
-
-
-@_kernel
-def _coarsen(fine, coarse):  # type: ignore[no-untyped-def]
-    """Faces before each cell along the first axis: half the sum of the four in each."""
-    nz, ny, nx = coarse.shape
-    last = fine.shape[0] - 1
-    for k in numba.prange(1, nz):
-        # The plane behind the last layer, which need not be at an even place.
-        source = last if k == nz - 1 else 2 * k - 1
-        for j in range(1, ny - 1):
-            for i in range(1, nx - 1):
-                total = np.float32(0)
-                for b in range(2 * j - 1, min(2 * j + 1, fine.shape[1] - 1)):
-                    for a in range(2 * i - 1, min(2 * i + 1, fine.shape[2] - 1)):
-                        total += fine[source, b, a]
-                coarse[k, j, i] = total / 2
-
-
-@_kernel
-def _set_source(gz, b):  # type: ignore[no-untyped-def]
-    _, ny, nx = b.shape
-    for j in numba.prange(1, ny - 1):
-        for i in range(1, nx - 1):
-            b[1, j, i] = gz[1, j, i]
-
-
-@_kernel
-def _start(x, b, inverse):  # type: ignore[no-untyped-def]
-    """Relax the even cells of x = 0, and clear the odd ones."""
-    nz, ny, nx = x.shape
-    for k in numba.prange(1, nz - 1):
-        for j in range(1, ny - 1):
-            for i in range(1, nx - 1):
-                x[k, j, i] = b[k, j, i] * inverse[k, j, i] if (k + j + i) % 2 == 0 else 0
-
-
-@_kernel
-def _relax(faces, inverse, x, b, parity):  # type: ignore[no-untyped-def]
-    gz, gy, gx = faces
-    nz, ny, nx = x.shape
-    for k in numba.prange(1, nz - 1):
-        for j in range(1, ny - 1):
-            for i in range(1 + (k + j + 1 + parity) % 2, nx - 1, 2):
-                if inverse[k, j, i] > 0:
-                    x[k, j, i] = inverse[k, j, i] * (
-                        b[k, j, i]
-                        + gz[k, j, i] * x[k - 1, j, i] + gz[k + 1, j, i] * x[k + 1, j, i]
-                        + gy[k, j, i] * x[k, j - 1, i] + gy[k, j + 1, i] * x[k, j + 1, i]
-                        + gx[k, j, i] * x[k, j, i - 1] + gx[k, j, i + 1] * x[k, j, i + 1]
-                    )  # fmt: skip
-
-
-@_kernel
-def _restrict(faces, inverse, x, b, coarse):  # type: ignore[no-untyped-def]
-    """Sum of the residuals in each coarse cell; those of odd cells, relaxed last, are 0."""
-    gz, gy, gx = faces
-    nz, ny, nx = coarse.shape
-    last_z, last_y, last_x = x.shape[0] - 1, x.shape[1] - 1, x.shape[2] - 1
-    for c in numba.prange(1, nz - 1):
-        for d in range(1, ny - 1):
-            for e in range(1, nx - 1):
-                total = np.float32(0)
-                for k in range(2 * c - 1, min(2 * c + 1, last_z)):
-                    for j in range(2 * d - 1, min(2 * d + 1, last_y)):
-                        for i in range(2 * e - 1, min(2 * e + 1, last_x)):
-                            if (k + j + i) % 2 == 0 and inverse[k, j, i] > 0:
-                                total += (
-                                    b[k, j, i]
-                                    - x[k, j, i] / inverse[k, j, i]
-                                    + gz[k, j, i] * x[k - 1, j, i]
-                                    + gz[k + 1, j, i] * x[k + 1, j, i]
-                                    + gy[k, j, i] * x[k, j - 1, i]
-                                    + gy[k, j + 1, i] * x[k, j + 1, i]
-                                    + gx[k, j, i] * x[k, j, i - 1]
-                                    + gx[k, j, i + 1] * x[k, j, i + 1]
-                                )
-                coarse[c, d, e] = total
-
-
-@_kernel
-def _prolong(x, inverse, coarse):  # type: ignore[no-untyped-def]
-    nz, ny, nx = x.shape
-    for k in numba.prange(1, nz - 1):
-        for j in range(1, ny - 1):
-            for i in range(1, nx - 1):
-                if inverse[k, j, i] > 0:
-                    x[k, j, i] += coarse[(k + 1) // 2, (j + 1) // 2, (i + 1) // 2]
-
-
-@_kernel
-def _multiply(faces, p, q):  # type: ignore[no-untyped-def]
-    """Set q to A p, and return p q."""
-    gz, gy, gx = faces
-    nz, ny, nx = p.shape
-    total = 0.0
-    for k in numba.prange(1, nz - 1):
-        for j in range(1, ny - 1):
-            row = np.float32(0)
-            for i in range(1, nx - 1):
-                here = p[k, j, i]
-                out = (
-                    gz[k, j, i] * (here - p[k - 1, j, i])
-                    + gz[k + 1, j, i] * (here - p[k + 1, j, i])
-                    + gy[k, j, i] * (here - p[k, j - 1, i])
-                    + gy[k, j + 1, i] * (here - p[k, j + 1, i])
-                    + gx[k, j, i] * (here - p[k, j, i - 1])
-                    + gx[k, j, i + 1] * (here - p[k, j, i + 1])
-                )
-                q[k, j, i] = out
-                row += here * out
-            total += float(row)
+    From differences: as a difference of sums, the rounding of the sum of conductances would act as
+    a sink, and fluxes through the layers differ by a thousandth.
+    """
+    n = np.int32(neighbours.shape[1])
+    here, none = x[i], np.float32(0)
+    total = none
+    if weights.ndim == 1:
+        for axis in range(3):
+            before, after = neighbours[2 * axis, i], neighbours[2 * axis + 1, i]
+            total += weights[axis] * (
+                (here - x[before] if before < n else none)
+                + (here - x[after] if after < n else none)
+            )
+    else:
+        for d in range(6):
+            other = neighbours[d, i]
+            total += weights[d, i] * (here - x[other] if other < n else none)
     return total
 
 
-@_kernel
+@kernel
+def _relax(grid, x, b, start, stop):  # type: ignore[no-untyped-def]
+    for i in numba.prange(start, stop):
+        x[i] = grid.inverse[i] * (b[i] + _from_neighbours(grid.neighbours, grid.weights, x, i))
+
+
+@kernel
+def _restrict(grid, x, b, coarse):  # type: ignore[no-untyped-def]
+    """Sum of the residuals in each coarse cell; those of the colour relaxed last are 0."""
+    layers = grid.begins.shape[1] - 1
+    for c in numba.prange((layers + 1) // 2):
+        for k in range(2 * c, min(2 * c + 2, layers)):
+            for colour in range(len(grid.begins) - 1):
+                for i in range(grid.begins[colour, k], grid.begins[colour, k + 1]):
+                    if grid.inverse[i] > 0:
+                        coarse[grid.parents[i]] += (
+                            b[i]
+                            - x[i] / grid.inverse[i]
+                            + _from_neighbours(grid.neighbours, grid.weights, x, i)
+                        )
+
+
+@kernel
+def _prolong(grid, x, coarse):  # type: ignore[no-untyped-def]
+    for i in numba.prange(len(grid.parents)):
+        x[i] += coarse[grid.parents[i]]
+
+
+@kernel
+def _multiply(grid, p, q):  # type: ignore[no-untyped-def]
+    """Set q to A p, and return p q."""
+    total = 0.0
+    for i in numba.prange(len(grid.inverse)):
+        out = _to_neighbours(grid.neighbours, grid.weights, p, i)
+        q[i] = out
+        total += np.float64(p[i] * out)
+    if grid.planes:
+        for d in range(2):
+            layer = d * (grid.begins.shape[1] - 2)
+            for colour in range(len(grid.begins)):
+                for i in range(grid.begins[colour, layer], grid.begins[colour, layer + 1]):
+                    out = weight_to_plane(grid.weights, d, i) * p[i]
+                    q[i] += out
+                    total += np.float64(p[i] * out)
+    return total
+
+
+@kernel
+def _set_residual(grid, x, step, r):  # type: ignore[no-untyped-def]
+    """Set r to what flows into each cell and not out again, and return r r.
+
+    To x a gradient is added that makes these steps from cell to cell along z, y, x.
+    """
+    n = len(grid.inverse)
+    layers = grid.begins.shape[1] - 1
+    total = 0.0
+    for k in numba.prange(layers):
+        of_layer = 0.0
+        for colour in range(len(grid.begins)):
+            for i in range(grid.begins[colour, k], grid.begins[colour, k + 1]):
+                rest = 0.0
+                for d in range(6):
+                    other = grid.neighbours[d, i]
+                    if other < n:
+                        rise = x[other] - x[i] + (2 * (d % 2) - 1) * step[d // 2]
+                        rest += weight(grid.weights, d, i) * rise
+                if grid.planes and k == 0:
+                    rest += weight_to_plane(grid.weights, 0, i) * (1 - x[i])
+                if grid.planes and k == layers - 1:
+                    rest -= weight_to_plane(grid.weights, 1, i) * x[i]
+                r[i] = rest
+                of_layer += rest * rest
+        total += of_layer
+    return total
+
+
+@kernel
+def _size_of_source(grid):  # type: ignore[no-untyped-def]
+    """Norm of the conductances to the plane of concentration 1."""
+    total = 0.0
+    for colour in range(len(grid.begins)):
+        for i in numba.prange(grid.begins[colour, 0], grid.begins[colour, 1]):
+            total += np.float64(weight_to_plane(grid.weights, 0, i)) ** 2
+    return np.sqrt(total)
+
+
+@kernel
+def _set_profile(grid, x):  # type: ignore[no-untyped-def]
+    """Concentration of an open volume."""
+    layers = grid.begins.shape[1] - 1
+    for k in numba.prange(layers):
+        for colour in range(len(grid.begins)):
+            for i in range(grid.begins[colour, k], grid.begins[colour, k + 1]):
+                x[i] = 1 - (k + 0.5) / layers
+
+
+@kernel
 def _advance(x, r, p, q, step):  # type: ignore[no-untyped-def]
     """Step along p, and return r r."""
-    nz, ny, nx = x.shape
     a = np.float32(step)
     total = 0.0
-    for k in numba.prange(1, nz - 1):
-        for j in range(1, ny - 1):
-            row = np.float32(0)
-            for i in range(1, nx - 1):
-                x[k, j, i] += a * p[k, j, i]
-                rest = r[k, j, i] - a * q[k, j, i]
-                r[k, j, i] = rest
-                row += rest * rest
-            total += float(row)
+    for i in numba.prange(len(x) - 1):
+        x[i] += np.float64(a * p[i])
+        rest = r[i] - a * q[i]
+        r[i] = rest
+        total += np.float64(rest * rest)
     return total
 
 
-@_kernel
+@kernel
 def _direction(p, z, beta):  # type: ignore[no-untyped-def]
-    nz, ny, nx = p.shape
     factor = np.float32(beta)
-    for k in numba.prange(1, nz - 1):
-        for j in range(1, ny - 1):
-            for i in range(1, nx - 1):
-                p[k, j, i] = z[k, j, i] + factor * p[k, j, i]
+    for i in numba.prange(len(p) - 1):
+        p[i] = z[i] + factor * p[i]
 
 
-@_kernel
+@kernel
 def _dot(a, b):  # type: ignore[no-untyped-def]
-    nz, ny, nx = a.shape
     total = 0.0
-    for k in numba.prange(1, nz - 1):
-        for j in range(1, ny - 1):
-            row = np.float32(0)
-            for i in range(1, nx - 1):
-                row += a[k, j, i] * b[k, j, i]
-            total += float(row)
+    for i in numba.prange(len(a)):
+        total += np.float64(a[i] * b[i])
     return total
 
 
-@_kernel
-def _fluxes(faces, x):  # type: ignore[no-untyped-def]
-    """Flux through each layer of faces, and the energy: sum of conductance times drop squared."""
-    gz, gy, gx = faces
-    nz, ny, nx = x.shape
-    fluxes = np.zeros(nz - 1)
-    energies = np.zeros(nz - 1)
-    for k in numba.prange(1, nz):
-        for j in range(1, ny - 1):
-            flux, energy = np.float32(0), np.float32(0)
-            for i in range(1, nx - 1):
-                # In front of the first layer lies the plane of concentration 1.
-                before = np.float32(1) if k == 1 else x[k - 1, j, i]
-                here = x[k, j, i]
-                drop = before - here
-                flux += gz[k, j, i] * drop
-                sideways, across = here - x[k, j - 1, i], here - x[k, j, i - 1]
-                energy += (
-                    gz[k, j, i] * drop * drop
-                    + gy[k, j, i] * sideways * sideways + gx[k, j, i] * across * across
-                )  # fmt: skip
-            fluxes[k - 1] += flux
-            energies[k - 1] += energy
-    return fluxes, energies.sum()
+@kernel
+def _fluxes(grid, x):  # type: ignore[no-untyped-def]
+    """Flux through each layer of faces, from the first plane to the last."""
+    n = len(grid.inverse)
+    layers = grid.begins.shape[1] - 1
+    fluxes = np.zeros(layers + 1)
+    for k in numba.prange(layers):
+        flux, behind = 0.0, 0.0
+        for colour in range(len(grid.begins)):
+            for i in range(grid.begins[colour, k], grid.begins[colour, k + 1]):
+                before = grid.neighbours[0, i]
+                if before < n:
+                    flux += weight(grid.weights, 0, i) * (x[before] - x[i])
+                if k == 0:
+                    flux += weight_to_plane(grid.weights, 0, i) * (1 - x[i])
+                if k == layers - 1:
+                    behind += weight_to_plane(grid.weights, 1, i) * x[i]
+        fluxes[k] = flux
+        if k == layers - 1:
+            fluxes[layers] = behind
+    return fluxes
+
+
+@kernel
+def _energy(grid, x, y, step_x, step_y):  # type: ignore[no-untyped-def]
+    """Sum over faces of conductance, drop of x and drop of y, each with its gradient's steps."""
+    n = len(grid.inverse)
+    layers = grid.begins.shape[1] - 1
+    energies = np.zeros(layers)
+    for k in numba.prange(layers):
+        energy = 0.0
+        for colour in range(len(grid.begins)):
+            for i in range(grid.begins[colour, k], grid.begins[colour, k + 1]):
+                for axis in range(3):
+                    before = grid.neighbours[2 * axis, i]
+                    if before < n:
+                        drops = x[before] - x[i] - step_x[axis], y[before] - y[i] - step_y[axis]
+                        energy += weight(grid.weights, 2 * axis, i) * drops[0] * drops[1]
+                if grid.planes and k == 0:
+                    energy += weight_to_plane(grid.weights, 0, i) * (1 - x[i]) * (1 - y[i])
+                if grid.planes and k == layers - 1:
+                    energy += weight_to_plane(grid.weights, 1, i) * x[i] * y[i]
+        energies[k] = energy
+    return energies.sum()

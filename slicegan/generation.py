@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.diffusivity import check_device
 from metrics.io import write_slices
+from metrics.solvers import check_device
 from metrics.volume import AXES, InputError, Phase, Volume, periodic_axes
 from slicegan.checkpoint import Model, load_model
 from slicegan.config import Material

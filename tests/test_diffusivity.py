@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from reference_diffusion import sparse_diffusivity
 from scipy.ndimage import gaussian_filter
 
-from metrics import shapes
+from metrics import shapes, through_mask
 from metrics.diffusivity import (
     ConvergenceError,
     Diffusivity,
-    _solve_taufactor,
     effective_diffusivity,
 )
+from metrics.solvers import by_taufactor
 from metrics.volume import AXES, InputError, Volume
 
 # The bound for agreement with the sparse solve. At the default tol of 2e-3 none of 254
@@ -29,6 +29,7 @@ SPACINGS = [(1.0, 1.0, 1.0), (2.0, 1.0, 0.5), (0.4, 1.5, 1.0)]
 
 
 BOTH = ("taufactor", "multigrid")
+MULTIGRID = {"phase": None, "method": "multigrid"}
 
 
 @pytest.fixture(params=BOTH)
@@ -95,7 +96,7 @@ def test_solver_itself_is_exact_on_laminates(spacing):
     layers = open_volume & (np.arange(5) % 2 == 0)[:, None]
     for mask, solution in zip(
         (open_volume, layers),
-        _solve_taufactor(
+        by_taufactor(
             np.stack([open_volume, layers]), spacing, tol=1e-4, max_iterations=1000, device="cpu"
         ),
         strict=True,
@@ -368,6 +369,18 @@ def test_dtype_order_and_stride_do_not_matter():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"phase": None}, "either the conducting phase, or diffusivities"),
+        (
+            {"method": "multigrid", "diffusivities": {0: 1.0}},
+            "either the conducting phase, or diffusivities",
+        ),
+        ({"periodic": True}, "need method='multigrid'"),
+        ({"concentration": True}, "need method='multigrid'"),
+        ({"phase": None, "diffusivities": {0: 1.0}}, "need method='multigrid'"),
+        ({**MULTIGRID, "diffusivities": {0: -1.0}}, "must be 0 or positive numbers, got -1.0"),
+        ({**MULTIGRID, "diffusivities": {0: math.inf}}, "must be 0 or positive numbers, got inf"),
+        ({**MULTIGRID, "diffusivities": {0: 0.0}}, "nothing conducts"),
+        ({**MULTIGRID, "diffusivities": {7: 1.0}}, "no phase 7"),
         ({"method": "magic"}, "method must be one of taufactor, multigrid, got 'magic'"),
         ({"axis": "q"}, "axis must be one of"),
         ({"phase": 9}, "no phase 9"),
@@ -379,6 +392,72 @@ def test_dtype_order_and_stride_do_not_matter():
 def test_bad_options_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         effective_diffusivity(random_field(), **{"phase": 1, "axis": "z", **options})
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_layers_of_two_diffusivities_are_series_and_parallel(axis):
+    labels = np.broadcast_to(np.arange(10)[:, None, None] % 2, (10, 8, 6))
+    result = effective_diffusivity(
+        labels, axis=axis, diffusivities={0: 1.0, 1: 0.25}, method="multigrid"
+    )
+    assert result.value == pytest.approx(0.4 if axis == "z" else 0.625, rel=1e-4)
+    assert (result.volume_fraction, result.mean_diffusivity) == (1.0, 0.625)
+    assert result.tau == pytest.approx(0.625 / result.value)
+
+
+@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("periodic", [False, True])
+def test_three_diffusivities_agree_with_the_sparse_solve(axis, periodic):
+    labels = np.random.default_rng(2).choice(3, size=(18, 17, 15), p=[0.5, 0.3, 0.2])
+    table = {0: 1.0, 1: 0.05, 2: 0.0}
+    result = effective_diffusivity(
+        Volume(labels, (1.0, 2.0, 0.5)),
+        axis=axis, diffusivities=table, method="multigrid", periodic=periodic, tol=1e-5,
+    )  # fmt: skip
+    body = np.array(list(table.values()))[labels]
+    expected = sparse_diffusivity(body, axis, (1.0, 2.0, 0.5), periodic=periodic)
+    assert result.value == pytest.approx(expected, rel=1e-6)
+    assert result.mean_diffusivity == pytest.approx(body.mean())
+    assert result.volume_fraction == pytest.approx((body > 0).mean())
+
+
+def test_two_phases_of_one_diffusivity_are_one_phase():
+    labels = np.random.default_rng(2).choice(3, size=(12, 11, 10))
+    options = {"axis": "y", "method": "multigrid", "tol": 1e-5}
+    two = effective_diffusivity(labels, diffusivities={0: 1.0, 2: 1.0}, **options)
+    one = effective_diffusivity((labels != 1).astype(int), phase=1, **options)
+    assert two.value == pytest.approx(one.value, rel=1e-6)
+    assert two.percolating_fraction == one.percolating_fraction
+
+
+def test_a_channel_may_run_through_a_periodic_side():
+    labels = np.zeros((9, 6, 1), dtype=np.uint8)
+    labels[:5, 0] = labels[4:, -1] = 1
+    options = {"phase": 1, "axis": "z", "method": "multigrid"}
+    assert not effective_diffusivity(labels, **options).percolates
+    # 9 cells along z, one step across, all in series; one column of six.
+    found = effective_diffusivity(labels, periodic=True, **options)
+    assert found.value == pytest.approx(9 / 10 / 6, rel=1e-5)
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_concentration_falls_from_one_plane_to_the_other(axis):
+    labels = random_field()
+    found = effective_diffusivity(
+        labels, phase=1, axis=axis, method="multigrid", tol=1e-5, concentration=True
+    )
+    c = found.concentration
+    assert c.shape == labels.shape and c.dtype == np.float32
+    through = through_mask(labels, phase=1, axis=axis)
+    assert (c[~through] == 0).all() and (c[through] > 0).all()
+    along, open_ = (np.moveaxis(a, "zyx".index(axis), 0) for a in (c, through))
+    flux = 2 * (1 - along[0][open_[0]]).sum() * len(along) / open_[0].size
+    assert flux == pytest.approx(found.value, rel=1e-4)
+    bar = effective_diffusivity(
+        np.ones((4, 1, 1), int), phase=1, axis="z", method="multigrid", concentration=True
+    )
+    assert bar.concentration.ravel().tolist() == [0.875, 0.625, 0.375, 0.125]
+    assert effective_diffusivity(labels, phase=1, axis=axis).concentration is None
 
 
 def test_unequal_batches_are_refused():
