@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmarks import coverage, demo, export, pairs, picture, speed
+from benchmarks import coverage, demo, export, pairs, picture, speed, speed_diffusivity
 from benchmarks.tables import markdown, write_result
 from metrics import TABLE_COLUMNS, read, volume_fraction, write
 from metrics.shapes import gaussian_random_field, plurigaussian
@@ -80,6 +80,23 @@ def test_speed_runs_and_both_sides_agree(tmp_path: Path) -> None:
     # Marching cubes on a smoothed image lose 10 to 20 % of structures of 3 voxels.
     assert agreement["crofton"] == pytest.approx(1.15, abs=0.15)
     assert (table["time ratio"] > 0).all()
+
+
+def test_speed_of_the_solver_runs_and_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--cases", "snow", "--peers", "TauFactor", "--out", str(tmp_path), "--sizes"]
+    assert speed_diffusivity.main([*arguments, "24"]) == 0
+    assert "24" in capsys.readouterr().out
+    assert speed_diffusivity.main([*arguments, "24", "32"]) == 0
+    assert "'size': 24" not in capsys.readouterr().out  # has its rows
+    table = pd.read_csv(tmp_path / "speed_diffusivity.csv")
+    assert table["size"].tolist() == [24, 24, 32, 32]
+    assert set(table.solver) == {"multigrid", "TauFactor"}
+    assert (table.error < 2e-3).all()  # the tolerance of ours; the peer's own is tighter
+    page = (tmp_path / "speed_diffusivity.md").read_text()
+    assert "GB/s" in page and "to the power, TauFactor" in page
+    assert (tmp_path / "speed_diffusivity.png").stat().st_size > 1000
 
 
 def test_demo_twin_has_the_fraction_of_its_model() -> None:

@@ -1,0 +1,274 @@
+"""Effective diffusivity beside the peers: time, memory, error, and how the cost grows.
+
+    pip install -c constraints.txt -e ".[peers]"
+    python -m benchmarks.speed_diffusivity --sizes 64 128 192 256
+
+Every solver gets the same phase of the same cube along z, in a process of its own, after a warm-up
+on a small cube; they take turns. Ours includes finding what percolates and building the coarse
+grids. The error is that of the value against our own solve to 1e-10, which the tests hold to a
+float64 sparse solve; PoreSpy and OpenImpala put the planes into the outermost voxels, which is
+another quantity: no error is given. A size that has its rows in the CSV is left out, so that a run
+that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numba
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks import datasets
+from benchmarks.processes import in_turn, peak, reset_peak, resident
+from benchmarks.speed import MEMORY_FLOOR
+from benchmarks.tables import module_command, write_result
+from metrics.connectivity import through_mask
+from metrics.diffusivity import effective_diffusivity
+from metrics.files import replacing
+from metrics.grids import grids
+
+Labels = NDArray[np.uint8]
+
+CASES = {
+    "nmc pore": ("nmc", 0),
+    "nmc NMC": ("nmc", 1),
+    "berea pore": ("berea", 0),
+    "snow": ("snow", 0),  # small, and on every machine
+}
+WARM_UP = 32  # voxels a side
+OURS, EXACT = "multigrid", "exact"
+REPEATS = 3
+
+
+def multigrid(labels: Labels, phase: int, tol: float = 2e-3) -> tuple[float, int]:
+    found = effective_diffusivity(labels, phase=phase, axis="z", method="multigrid", tol=tol)
+    return found.value, found.iterations
+
+
+def exact(labels: Labels, phase: int) -> tuple[float, int]:
+    return multigrid(labels, phase, 1e-10)
+
+
+def taufactor(labels: Labels, phase: int) -> tuple[float, int]:
+    import taufactor
+
+    solver = taufactor.Solver((labels == phase).astype(np.uint8), device="cpu")
+    solver.solve(verbose=False)
+    return float(solver.D_eff[0]), int(solver.iter)
+
+
+def porespy(labels: Labels, phase: int) -> tuple[float, int]:
+    import porespy
+
+    found = porespy.simulations.tortuosity_fd(labels == phase, axis=0)
+    return found.effective_porosity / found.tortuosity, -1
+
+
+def openimpala(labels: Labels, phase: int) -> tuple[float, int]:
+    import openimpala  # type: ignore[import-not-found]
+
+    with openimpala.Session():
+        # Its x is our first axis.
+        found = openimpala.tortuosity(labels.astype(np.int32), phase=phase, direction="x")
+    return found.active_volume_fraction / found.tortuosity, found.iterations
+
+
+SOLVERS: dict[str, Callable[[Labels, int], tuple[float, int]]] = {
+    OURS: multigrid,
+    EXACT: exact,
+    "TauFactor": taufactor,
+    "PoreSpy": porespy,
+    "OpenImpala": openimpala,
+}
+SAME_PLANES = (OURS, "TauFactor")
+
+
+def cube(case: str, size: int) -> tuple[Labels, int]:
+    dataset, phase = CASES[case]
+    labels = datasets.load(dataset).labels
+    if size > min(labels.shape):
+        raise SystemExit(f"{case}: {size} is larger than the volume, {labels.shape}")
+    return np.ascontiguousarray(labels[:size, :size, :size], dtype=np.uint8), phase
+
+
+def serve(solver: str, case: str, size: int) -> None:
+    """Child process: warm up and say so, then measure once for each line that comes in."""
+    solve = SOLVERS[solver]
+    labels, phase = cube(case, size)
+    with contextlib.redirect_stdout(io.StringIO()):
+        solve(np.ascontiguousarray(labels[:WARM_UP, :WARM_UP, :WARM_UP]), phase)
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        reset_peak()
+        before = resident()
+        with contextlib.redirect_stdout(io.StringIO()):
+            start = perf_counter()
+            value, iterations = solve(labels, phase)
+            seconds = perf_counter() - start
+        memory = (peak() - before) / labels.size
+        print(json.dumps([seconds, memory, value, iterations]), flush=True)
+
+
+def measured(case: str, size: int, solvers: Sequence[str]) -> list[dict[str, Any]]:
+    """One row a solver; ours is repeated in turn with each peer."""
+    command = [sys.executable, "-m", "benchmarks.speed_diffusivity", "--serve"]
+    truth = in_turn({EXACT: [*command, EXACT, case, str(size)]}, 1)
+    value = json.loads(truth[EXACT][1])[2]
+    rows = []
+    for solver in (OURS, *solvers):
+        repeats = REPEATS if solver == OURS else 1
+        lines = in_turn({solver: [*command, solver, case, str(size)]}, repeats)[solver][1:]
+        runs = [json.loads(line) for line in lines]
+        error = abs(runs[0][2] / value - 1) if solver in SAME_PLANES else np.nan
+        rows.append(
+            {
+                "case": case,
+                "size": size,
+                "solver": solver,
+                "seconds": median(run[0] for run in runs),
+                "bytes a voxel": median(run[1] for run in runs),
+                "D_eff": runs[0][2],
+                "error": error,
+                "iterations": runs[0][3] if runs[0][3] >= 0 else np.nan,
+            }
+        )
+        print(rows[-1], flush=True)
+    return rows
+
+
+def bandwidth() -> float:
+    """Bytes a second that all cores move together in a + s b: the best of some turns."""
+    a, b, c = (np.ones(1 << 26, np.float32) for _ in range(3))
+    best = np.inf
+    for _ in range(6):
+        start = perf_counter()
+        _triad(a, b, c)
+        best = min(best, perf_counter() - start)
+    return 3 * a.nbytes / best
+
+
+@numba.njit(parallel=True, fastmath=True)
+def _triad(a: Any, b: Any, c: Any) -> None:
+    for i in numba.prange(len(a)):
+        c[i] = a[i] + np.float32(3) * b[i]
+
+
+def bytes_moved(case: str, size: int, iterations: int) -> float:
+    """Least traffic of our solve: each array that a pass needs, once a pass.
+
+    A cell of the finest grid costs 206 bytes an iteration (24 of neighbours in each of 3.5 passes
+    of relaxation, restriction and multiplication; solution, source, direction and residual); one of
+    a coarse grid 324 a visit, with its six conductances; depth d is visited 2^(d - 1) times.
+    """
+    labels, phase = cube(case, size)
+    mask = np.ascontiguousarray(through_mask(labels, phase=phase, axis="z"))
+    cells = [
+        len(g.inverse) for g in grids(mask, (1, 1, 1), planes=True, rings=(False, False, False))
+    ]
+    coarse = sum(324 * n * 2.0**depth for depth, n in enumerate(cells[1:]))
+    return iterations * (206 * cells[0] + coarse)
+
+
+def exponents(rows: pd.DataFrame) -> dict[str, str]:
+    """Power of the number of voxels with which each solver's time grows, fitted over the sizes."""
+    found: dict[str, list[str]] = {}
+    for (case, solver), of in rows.groupby(["case", "solver"], sort=False):
+        if len(of) > 1:
+            slope = np.polyfit(np.log(of["size"] ** 3), np.log(of.seconds), 1)[0]
+            found.setdefault(str(solver), []).append(f"{slope:.2f} ({case})")
+    return {solver: ", ".join(slopes) for solver, slopes in found.items()}
+
+
+def figure(rows: pd.DataFrame, file: Path) -> None:
+    """Seconds over voxels, one panel a case."""
+    from matplotlib.figure import Figure
+
+    cases = list(rows["case"].unique())
+    plot = Figure(figsize=(4 * len(cases), 3.6), layout="constrained")
+    panels = plot.subplots(1, len(cases), sharey=True, squeeze=False)[0]
+    for panel, case in zip(panels, cases, strict=True):
+        for solver, of in rows[rows["case"] == case].groupby("solver", sort=False):
+            panel.loglog(of["size"] ** 3, of.seconds, "o-", label=solver)
+        panel.set(title=case, xlabel="voxels")
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("time of one solve (s)")
+    panels[0].legend()
+    plot.savefig(file, format="png", dpi=110)
+
+
+def beside(rows: pd.DataFrame) -> pd.DataFrame:
+    """Each row with its time and memory over ours on the same cube."""
+    ours = rows[rows.solver == OURS].set_index(["case", "size"])
+    keys = pd.MultiIndex.from_frame(rows[["case", "size"]])
+    table = rows.copy()
+    table["time / ours"] = rows.seconds.to_numpy() / ours.seconds.reindex(keys).to_numpy()
+    memory = ours["bytes a voxel"].reindex(keys).clip(lower=MEMORY_FLOOR).to_numpy()
+    table["memory / ours"] = rows["bytes a voxel"].to_numpy() / memory
+    return table
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cases", nargs="+", choices=tuple(CASES), default=list(CASES)[:3])
+    parser.add_argument("--sizes", nargs="+", type=int, default=[64, 128, 192, 256])
+    parser.add_argument(
+        "--peers", nargs="+", choices=tuple(SOLVERS)[2:], default=["TauFactor", "PoreSpy"]
+    )
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if args.serve:
+        solver, case, size = args.serve
+        serve(solver, case, int(size))
+        return 0
+
+    file = args.out / "speed_diffusivity.csv"
+    rows = pd.read_csv(file) if file.exists() else pd.DataFrame()
+    done = set() if rows.empty else set(zip(rows["case"], rows["size"], strict=True))
+    for size in sorted(args.sizes):
+        for case in args.cases:
+            if (case, size) not in done:
+                more = pd.DataFrame(measured(case, size, args.peers))
+                rows = pd.concat([rows, more], ignore_index=True)[list(more)]
+                args.out.mkdir(parents=True, exist_ok=True)
+                with replacing(file) as temporary:
+                    rows.to_csv(temporary, index=False, float_format="%.6g")
+    last = rows[rows.solver == OURS].iloc[-1]
+    floor = bytes_moved(last["case"], int(last["size"]), int(last.iterations)) / bandwidth()
+    facts = {
+        "command": module_command("speed_diffusivity", argv),
+        "repeats": f"ours {REPEATS}, median; peers 1",
+        "threads": os.cpu_count(),
+        "tolerances": "ours 2e-3 (spread of the layer fluxes); peers as they come",
+        "memory bandwidth, all cores": f"{bandwidth() / 1e9:.1f} GB/s",
+        f"our solve of {last['case']}, {last['size']}^3": f"{last.seconds:.2f} s; to move its "
+        f"arrays at that bandwidth would take {floor:.2f} s",
+        **{f"time grows with voxels to the power, {k}": v for k, v in exponents(rows).items()},
+    }
+    with replacing(args.out / "speed_diffusivity.png") as temporary:
+        figure(rows, temporary)
+    text = (__doc__ or "").split("\n\n", 2)[2]
+    text += "\n![time over voxels](speed_diffusivity.png)"
+    write_result(
+        args.out / "speed_diffusivity", "Effective diffusivity beside the peers", text,
+        beside(rows), facts,
+    )  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
