@@ -10,9 +10,9 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_diffusion import sparse_diffusivity
 from scipy.ndimage import gaussian_filter
 
+from benchmarks.sparse_diffusion import sparse_diffusivity
 from metrics import shapes, through_mask
 from metrics.diffusivity import (
     ConvergenceError,

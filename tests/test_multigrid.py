@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_diffusion import CUBE, sparse_diffusivity, sparse_tensor
 
+from benchmarks.sparse_diffusion import CUBE, sparse_diffusivity, sparse_tensor
 from metrics import multigrid, shapes
 from metrics.connectivity import through_mask
 from metrics.grids import grids

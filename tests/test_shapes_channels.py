@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_counting import counted_areas, counted_fractions
-from reference_diffusion import sparse_diffusivity
 
+from benchmarks.sparse_diffusion import sparse_diffusivity
 from metrics import shapes
 from metrics.volume import AXES
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from reference_diffusion import sparse_tensor
 
+from benchmarks.sparse_diffusion import sparse_tensor
 from metrics import ConvergenceError, InputError, Volume, diffusivity_tensor
 
 TABLE = {0: 1.0, 1: 0.05, 2: 0.0}
