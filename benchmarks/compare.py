@@ -31,8 +31,9 @@ from metrics.volume import InputError, Volume
 FAIL_VERDICTS = {"never": (), "differs": ("differs",), "unsure": ("differs", "cannot tell")}
 
 # Measured on two cores of a 2.3 GHz Xeon, for a guess before the work starts: a diffusivity takes
-# about this long per voxel and voxel of side, all the rest per voxel and phase.
-SECONDS_DIFFUSIVITY = 6e-8
+# about this long per voxel (TauFactor: and layer), all the rest per voxel and phase.
+SECONDS_MULTIGRID = 3e-7
+SECONDS_TAUFACTOR = 6e-8
 SECONDS_OTHERS = 4e-7
 
 
@@ -61,7 +62,15 @@ def run(args: argparse.Namespace, command: str) -> int:
             gen, real, side=args.subvolume, samples=args.samples, seed=args.seed
         )
         plan = preflight(
-            gen_names, gen, real_names, real, sampling, metrics, _workers(args), args.periodic_gen
+            gen_names,
+            gen,
+            real_names,
+            real,
+            sampling,
+            metrics,
+            args.solver,
+            _workers(args),
+            args.periodic_gen,
         )
         if not args.quiet:
             print("\n".join(plan), flush=True)
@@ -118,6 +127,7 @@ def preflight(
     real: Sequence[Volume],
     sampling: Sampling,
     metrics: Sequence[str],
+    solver: str,
     workers: int,
     periodic_gen: bool,
 ) -> list[str]:
@@ -140,7 +150,7 @@ def preflight(
         lines.append("gen and real hold the same data: intervals are of paired differences")
     if periodic_gen and any(v.shape != sampling.shape for v in gen):
         lines.append("gen is cut into sub-volumes: --periodic-gen has no effect")
-    seconds = _estimate(sampling, len(real[0].phases), metrics, workers)
+    seconds = _estimate(sampling, len(real[0].phases), metrics, solver, workers)
     lines.append(f"estimated time: {_duration(seconds)} on {workers} cores")
     return lines
 
@@ -197,7 +207,7 @@ def _parser() -> Parser:
     add("--metrics", type=names, help=f"among {', '.join(ALL_METRICS)}")
     add("--max-lag", type=int, metavar="N", help="of the two-point correlation, in voxels")
     add("--margin", type=float, default=0.05, help="still the same material (%(default)s)")
-    add("--solver", default="taufactor", help="of the effective diffusivity (%(default)s)")
+    add("--solver", default="multigrid", help="of the effective diffusivity (%(default)s)")
     add("--device", help="of the solver, e.g. cuda (cpu)")
     add("--periodic-gen", action="store_true", help="GEN repeats along all axes")
     add("--seed", type=int, default=0, help="of the sampling (%(default)s)")
@@ -224,11 +234,14 @@ def _phases(v: Volume) -> str:
     return ", ".join(f"{p.name} = value {p.value} ({fractions[p.label]:.1%})" for p in v.phases)
 
 
-def _estimate(sampling: Sampling, phases: int, metrics: Sequence[str], workers: int) -> float:
+def _estimate(
+    sampling: Sampling, phases: int, metrics: Sequence[str], solver: str, workers: int
+) -> float:
     z, y, x = sampling.shape
     seconds = SECONDS_OTHERS * phases
     if "effective_diffusivity" in metrics:
-        seconds += SECONDS_DIFFUSIVITY * phases * (z + y + x)
+        each = SECONDS_TAUFACTOR * (z + y + x) if solver == "taufactor" else 3 * SECONDS_MULTIGRID
+        seconds += each * phases
     blocks = len(sampling.gen) + len(sampling.real)
     return seconds * z * y * x * blocks / min(workers, blocks)
 

@@ -84,7 +84,7 @@ def compare(
     max_lag: int | None = None,
     margin: float = 0.05,
     periodic_gen: bool = False,
-    solver: str = "taufactor",
+    solver: str = "multigrid",
     device: str | None = None,
     seed: int = 0,
     workers: int = -1,

@@ -76,7 +76,7 @@ def describe(
     volume: Volume | NDArray[Any],
     *,
     metrics: Sequence[str] | None = None,
-    solver: str = "taufactor",
+    solver: str = "multigrid",
     device: str | None = None,
 ) -> pd.DataFrame:
     """Measure a volume.
@@ -199,7 +199,8 @@ def _effective_diffusivity(s: Subject) -> Values:
             s.volume, phase=label, axis=axis, method=s.solver, device=s.device, throw=False
         )
         definition = (
-            f"D_eff/D_0, Dirichlet planes half a voxel outside, no flux at the sides ({s.solver})"
+            "D_eff/D_0, Dirichlet planes half a voxel outside, no flux at the sides "
+            f"(TauFactor's convention, solved by {s.solver})"
         )
         yield name, axis, result.value if result.converged else math.nan, "", definition
 

@@ -111,7 +111,7 @@ def effective_diffusivity(
     diffusivities: Mapping[int, float] | None = None,
     periodic: bool = False,
     concentration: bool = False,
-    method: str = "taufactor",
+    method: str = "multigrid",
     tol: float = 2e-3,
     max_iterations: int = 50_000,
     device: str | None = None,
@@ -144,24 +144,23 @@ def effective_diffusivity(
         Direction of the mean flux.
     diffusivities : mapping of int to float
         Instead of `phase`: diffusivity of each conducting phase by its label, 0 or more; other
-        phases do not conduct. Only with `multigrid`.
+        phases do not conduct. Not with `taufactor`.
     periodic : bool
-        Whether what leaves through a side enters at the opposite one. Only with `multigrid`.
+        Whether what leaves through a side enters at the opposite one. Not with `taufactor`.
     concentration : bool
-        Also return the concentration of each voxel. Only with `multigrid`.
-    method : {"taufactor", "multigrid"}
-        Solver, of one and the same discretisation: successive over-relaxation in float32, by
-        TauFactor; or conjugate gradients preconditioned by multigrid (`metrics.multigrid`), which
-        takes tens of iterations instead of thousands, on the CPU.
+        Also return the concentration of each voxel. Not with `taufactor`.
+    method : {"multigrid", "taufactor"}
+        Solver, of one and the same discretisation: conjugate gradients preconditioned by multigrid
+        (`metrics.multigrid`), in tens of iterations, on the CPU; or successive over-relaxation in
+        float32, by TauFactor, in hundreds to thousands.
     tol : float
-        Largest relative spread of the layer fluxes that counts as converged; with `taufactor` also
-        change of the value in 100 iterations, with `multigrid` relative residual. The error of the
-        value is smaller. `taufactor`: against a float64 solve of 254 random volumes at most 1.5e-3
-        at the default, 95 % under 4e-4; rounding to float32 keeps a spread of 1e-4 to 1e-3, and of
-        8e-3 in 800 layers of 24 x 24 voxels, whatever the tolerance. `multigrid` takes the value
-        from the energy of the field, whose error is the square of the field's: at the default at
-        most 4e-5 off a float64 solve of 48 random fields, half of them under 8e-7; any tolerance
-        down to 1e-12 can be asked for.
+        Largest relative spread of the layer fluxes that counts as converged; with `multigrid` also
+        relative residual, with `taufactor` change of the value in 100 iterations. The error of the
+        value is smaller. `multigrid` takes the value from the energy of the field, whose error is
+        the square of the field's: at the default at most 4e-5 off a float64 solve of 48 random
+        fields, half of them under 8e-7; any tolerance down to 1e-12 can be asked for. `taufactor`:
+        at most 1.5e-3 off 254 such fields, 95 % under 4e-4; rounding to float32 keeps a
+        spread of 1e-4 to 1e-3, and of 8e-3 in 800 layers of 24 x 24 voxels, whatever the tolerance.
     max_iterations : int
         Limit of the solve. Tortuous phases are slow with `taufactor`: tau = 66 in 64 layers takes
         25000.
@@ -202,9 +201,10 @@ def effective_diffusivity(
     volumes = [as_volume(v) for v in batch]
     check_solver(method, device)
     _check(volumes, tol, max_iterations)
-    if method != "multigrid" and (diffusivities is not None or periodic or concentration):
+    if method == "taufactor" and (diffusivities is not None or periodic or concentration):
         raise InputError(
-            "several diffusivities, periodic sides and concentrations need method='multigrid'"
+            "taufactor has neither diffusivities, nor periodic sides, nor concentrations here: "
+            "use multigrid"
         )
     values = diffusivities_of(phase, diffusivities)
     if not volumes:

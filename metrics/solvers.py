@@ -1,4 +1,4 @@
-"""What solves a steady state for `metrics.diffusivity`: TauFactor, or multigrid."""
+"""What solves a steady state for `metrics.diffusivity`: multigrid, or TauFactor."""
 
 from __future__ import annotations
 
@@ -129,4 +129,4 @@ def by_multigrid(
     return solutions
 
 
-METHODS = {"taufactor": by_taufactor, "multigrid": by_multigrid}
+METHODS = {"multigrid": by_multigrid, "taufactor": by_taufactor}

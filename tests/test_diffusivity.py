@@ -29,7 +29,7 @@ SPACINGS = [(1.0, 1.0, 1.0), (2.0, 1.0, 0.5), (0.4, 1.5, 1.0)]
 
 
 BOTH = ("taufactor", "multigrid")
-MULTIGRID = {"phase": None, "method": "multigrid"}
+TAUFACTOR = {"method": "taufactor"}
 
 
 @pytest.fixture(params=BOTH)
@@ -310,7 +310,7 @@ def test_batch_equals_singles():
 def test_batch_reports_each_volume():
     hard, easy = random_field(fraction=0.3, smoothing=0.8, seed=5), np.ones_like(random_field())
     easy[0, 0, 0] = 0
-    options = {"phase": 1, "axis": "z", "tol": 1e-5, "max_iterations": 300}
+    options = {"phase": 1, "axis": "z", "tol": 1e-4, "max_iterations": 8}
     results = effective_diffusivity([hard, easy], throw=False, **options)
     assert [result.converged for result in results] == [False, True]
     with pytest.raises(ConvergenceError, match="for 1 of 2 volumes"):
@@ -319,7 +319,7 @@ def test_batch_reports_each_volume():
 
 @pytest.mark.parametrize("limit", [1, 99, 100])
 def test_too_few_iterations_are_an_error(limit):
-    options = {"phase": 1, "axis": "z", "max_iterations": limit}
+    options = {"phase": 1, "axis": "z", "max_iterations": limit, "method": "taufactor"}
     with pytest.raises(ConvergenceError, match=rf"in {limit} iterations.*raise max_iterations"):
         effective_diffusivity(random_field(), **options)
     result = effective_diffusivity(random_field(), throw=False, **options)
@@ -335,7 +335,7 @@ def test_tighter_tol_is_nearer_to_the_sparse_solve():
     expected = sparse_diffusivity(labels == 1)
     errors, residuals = [], []
     for tol in (1e-1, 1e-2, 1e-3):
-        result = effective_diffusivity(labels, phase=1, axis="z", tol=tol)
+        result = effective_diffusivity(labels, phase=1, axis="z", tol=tol, method="taufactor")
         errors.append(abs(result.value / expected - 1))
         residuals.append(result.residual)
         assert result.residual < tol
@@ -374,14 +374,14 @@ def test_dtype_order_and_stride_do_not_matter():
             {"method": "multigrid", "diffusivities": {0: 1.0}},
             "either the conducting phase, or diffusivities",
         ),
-        ({"periodic": True}, "need method='multigrid'"),
-        ({"concentration": True}, "need method='multigrid'"),
-        ({"phase": None, "diffusivities": {0: 1.0}}, "need method='multigrid'"),
-        ({**MULTIGRID, "diffusivities": {0: -1.0}}, "must be 0 or positive numbers, got -1.0"),
-        ({**MULTIGRID, "diffusivities": {0: math.inf}}, "must be 0 or positive numbers, got inf"),
-        ({**MULTIGRID, "diffusivities": {0: 0.0}}, "nothing conducts"),
-        ({**MULTIGRID, "diffusivities": {7: 1.0}}, "no phase 7"),
-        ({"method": "magic"}, "method must be one of taufactor, multigrid, got 'magic'"),
+        ({**TAUFACTOR, "periodic": True}, "use multigrid"),
+        ({**TAUFACTOR, "concentration": True}, "use multigrid"),
+        ({**TAUFACTOR, "phase": None, "diffusivities": {0: 1.0}}, "use multigrid"),
+        ({"phase": None, "diffusivities": {0: -1.0}}, "must be 0 or positive numbers, got -1.0"),
+        ({"phase": None, "diffusivities": {0: math.inf}}, "must be 0 or positive numbers, got inf"),
+        ({"phase": None, "diffusivities": {0: 0.0}}, "nothing conducts"),
+        ({"phase": None, "diffusivities": {7: 1.0}}, "no phase 7"),
+        ({"method": "magic"}, "method must be one of multigrid, taufactor, got 'magic'"),
         ({"axis": "q"}, "axis must be one of"),
         ({"phase": 9}, "no phase 9"),
         ({"tol": 0.0}, "tol must be positive"),
@@ -397,9 +397,7 @@ def test_bad_options_are_refused(options, message):
 @pytest.mark.parametrize("axis", AXES)
 def test_layers_of_two_diffusivities_are_series_and_parallel(axis):
     labels = np.broadcast_to(np.arange(10)[:, None, None] % 2, (10, 8, 6))
-    result = effective_diffusivity(
-        labels, axis=axis, diffusivities={0: 1.0, 1: 0.25}, method="multigrid"
-    )
+    result = effective_diffusivity(labels, axis=axis, diffusivities={0: 1.0, 1: 0.25})
     assert result.value == pytest.approx(0.4 if axis == "z" else 0.625, rel=1e-4)
     assert (result.volume_fraction, result.mean_diffusivity) == (1.0, 0.625)
     assert result.tau == pytest.approx(0.625 / result.value)
@@ -412,7 +410,7 @@ def test_three_diffusivities_agree_with_the_sparse_solve(axis, periodic):
     table = {0: 1.0, 1: 0.05, 2: 0.0}
     result = effective_diffusivity(
         Volume(labels, (1.0, 2.0, 0.5)),
-        axis=axis, diffusivities=table, method="multigrid", periodic=periodic, tol=1e-5,
+        axis=axis, diffusivities=table, periodic=periodic, tol=1e-5,
     )  # fmt: skip
     body = np.array(list(table.values()))[labels]
     expected = sparse_diffusivity(body, axis, (1.0, 2.0, 0.5), periodic=periodic)
@@ -423,7 +421,7 @@ def test_three_diffusivities_agree_with_the_sparse_solve(axis, periodic):
 
 def test_two_phases_of_one_diffusivity_are_one_phase():
     labels = np.random.default_rng(2).choice(3, size=(12, 11, 10))
-    options = {"axis": "y", "method": "multigrid", "tol": 1e-5}
+    options = {"axis": "y", "tol": 1e-5}
     two = effective_diffusivity(labels, diffusivities={0: 1.0, 2: 1.0}, **options)
     one = effective_diffusivity((labels != 1).astype(int), phase=1, **options)
     assert two.value == pytest.approx(one.value, rel=1e-6)
@@ -433,7 +431,7 @@ def test_two_phases_of_one_diffusivity_are_one_phase():
 def test_a_channel_may_run_through_a_periodic_side():
     labels = np.zeros((9, 6, 1), dtype=np.uint8)
     labels[:5, 0] = labels[4:, -1] = 1
-    options = {"phase": 1, "axis": "z", "method": "multigrid"}
+    options = {"phase": 1, "axis": "z"}
     assert not effective_diffusivity(labels, **options).percolates
     # 9 cells along z, one step across, all in series; one column of six.
     found = effective_diffusivity(labels, periodic=True, **options)
@@ -443,9 +441,7 @@ def test_a_channel_may_run_through_a_periodic_side():
 @pytest.mark.parametrize("axis", AXES)
 def test_concentration_falls_from_one_plane_to_the_other(axis):
     labels = random_field()
-    found = effective_diffusivity(
-        labels, phase=1, axis=axis, method="multigrid", tol=1e-5, concentration=True
-    )
+    found = effective_diffusivity(labels, phase=1, axis=axis, tol=1e-5, concentration=True)
     c = found.concentration
     assert c.shape == labels.shape and c.dtype == np.float32
     through = through_mask(labels, phase=1, axis=axis)
@@ -453,9 +449,7 @@ def test_concentration_falls_from_one_plane_to_the_other(axis):
     along, open_ = (np.moveaxis(a, "zyx".index(axis), 0) for a in (c, through))
     flux = 2 * (1 - along[0][open_[0]]).sum() * len(along) / open_[0].size
     assert flux == pytest.approx(found.value, rel=1e-4)
-    bar = effective_diffusivity(
-        np.ones((4, 1, 1), int), phase=1, axis="z", method="multigrid", concentration=True
-    )
+    bar = effective_diffusivity(np.ones((4, 1, 1), int), phase=1, axis="z", concentration=True)
     assert bar.concentration.ravel().tolist() == [0.875, 0.625, 0.375, 0.125]
     assert effective_diffusivity(labels, phase=1, axis=axis).concentration is None
 
