@@ -3,7 +3,7 @@
 Four volumes of 96^3 voxels of fixed seeds of each generator are measured: fractions, surfaces, TPB,
 two-point correlation at a few lags along z and x, effective diffusivity of the first phase along z.
 The table holds the mean over seeds and the deviation from seed to seed; tests/fidelity allow a mean
-of the same seeds a hundredth of that deviation: more than rounding, far less than what makes
+of the same seeds a five-hundredth of that deviation: more than rounding, far less than what makes
 another material. `labels` is the SHA-256 of the labels of seed 0, its first 16 digits.
 
 ``python -m benchmarks.regression`` writes it anew, after a generator or a definition has changed on

@@ -108,7 +108,7 @@ def grids(
         _coarsen(levels[-1], weights)
 
 
-def layer_numbers(conductivity: NDArray[Any], rings: Sequence[bool]) -> Numbers:
+def cell_numbers(conductivity: NDArray[Any], rings: Sequence[bool]) -> Numbers:
     """Number that `grids` gives each cell, -1 where nothing conducts."""
     return _numbered(conductivity != 0, rings)[0]
 

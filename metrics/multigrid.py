@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from metrics.grids import (
     Floats,
     Grid,
+    cell_numbers,
     grids,
     inline,
     kernel,
-    layer_numbers,
     weight,
     weight_to_plane,
 )
@@ -163,7 +163,7 @@ def _conjugate_gradients(
 
 def concentration(flow: Flow, conductivity: NDArray[np.generic], *, periodic: bool) -> Floats:
     """Concentration of each voxel of a solved volume; 0 where nothing conducts."""
-    numbers = layer_numbers(conductivity, (False, periodic, periodic))
+    numbers = cell_numbers(conductivity, (False, periodic, periodic))
     return flow.x.astype(np.float32)[numbers]
 
 
@@ -180,25 +180,20 @@ def _spread(fluxes: NDArray[np.float64]) -> float:
 def _cycle(levels: Sequence[Level], depth: int) -> Floats:
     """Approximate solution of one level for its source."""
     grid, x, b = levels[depth]
-    first, *others = grid.colours
+    coarsest = depth + 1 == len(levels)
+    forward = grid.colours
+    backward = forward[::-1]
     x[:] = 0
-    _relax(grid, x, b, *first)
-    for colour in others:
-        _relax(grid, x, b, *colour)
-    if depth + 1 == len(levels):
-        for _ in range(COARSEST_SWEEPS):
-            for colour in [*reversed(others), first, *others, *reversed(others), first]:
-                _relax(grid, x, b, *colour)
-        return x
-    below = levels[depth + 1]
-    for turn in range(2 if depth else 1):
-        if turn:
-            for colour in others:
-                _relax(grid, x, b, *colour)
-        below.b[:] = 0
-        _restrict(grid, x, b, below.b)
-        _prolong(grid, x, _cycle(levels, depth + 1))
-        for colour in [*reversed(others), first]:
+    for turn in range(COARSEST_SWEEPS if coarsest else 2 if depth else 1):
+        # The colour that was relaxed last has no residual.
+        for colour in forward[1:] if turn else forward:
+            _relax(grid, x, b, *colour)
+        if not coarsest:
+            below = levels[depth + 1].b
+            below[:] = 0
+            _restrict(grid, x, b, below)
+            _prolong(grid, x, _cycle(levels, depth + 1))
+        for colour in backward[1:] if coarsest else backward:
             _relax(grid, x, b, *colour)
     return x
 

@@ -1,7 +1,7 @@
 """Shipped generators make what they made, and the test that says so can fail.
 
 Limits are those of ``benchmarks/results/regression.csv``: the mean of the same four seeds may move
-by a hundredth of the deviation from seed to seed, less than 2 % noise on the weights moves it.
+by a five-hundredth of the deviation from seed to seed, less than 2 % noise on the weights moves it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from metrics.volume import Volume
 from slicegan.checkpoint import Model, load_model, pretrained
 
 TABLE = Path(__file__).parents[2] / "benchmarks" / "results" / "regression.csv"
-SHARE = 0.01  # of the deviation from seed to seed
+SHARE = 0.002  # of the deviation from seed to seed
 NOISE = 0.02  # of the root mean square of a layer's weights
 
 
