@@ -126,13 +126,13 @@ def effective_diffusivity(
     grid: planes of constant concentration half a voxel outside the first and the last layer
     (distance L, area A), no flux into phases that do not conduct, nor through the sides unless they
     are periodic. Between voxels of different diffusivity the two halves are in series (harmonic
-    mean), and tau is the mean diffusivity over the effective one. Clusters that do not
-    touch both faces carry no flux and are taken out before the solve; :math:`\phi` stays the
-    total fraction, so a phase with dead ends has a larger tau. Compare tools on D_eff, never on
-    tau: they differ in its fraction. Coarse voxels give too low a value where necks are a few
-    voxels wide, and small volumes scatter. A section that is the same in all layers conducts
-    exactly its area fraction, and is not solved. Peak memory is about 70 bytes a voxel; with
-    `multigrid` 70 to 85 bytes a conducting voxel, 95 if their diffusivities differ.
+    mean), and tau is the mean diffusivity over the effective one. Clusters that do not touch both
+    faces carry no flux and are taken out before the solve; :math:`\phi` stays the total fraction,
+    so a phase with dead ends has a larger tau. Compare tools on D_eff, never on tau: they differ in
+    its fraction. Coarse voxels give too low a value where necks are a few voxels wide, and small
+    volumes scatter. A section that is the same in all layers conducts exactly its area fraction,
+    and is not solved. Peak memory is 70 to 85 bytes a conducting voxel, 95 if their diffusivities
+    differ; with `taufactor` 70 bytes a voxel.
 
     Parameters
     ----------
