@@ -197,7 +197,7 @@ def figure(rows: pd.DataFrame, file: Path) -> None:
 
     cases = list(rows["case"].unique())
     plot = Figure(figsize=(4 * len(cases), 3.6), layout="constrained")
-    panels = plot.subplots(1, len(cases), sharey=True, squeeze=False)[0]
+    panels = plot.subplots(1, len(cases), sharex=True, sharey=True, squeeze=False)[0]
     for panel, case in zip(panels, cases, strict=True):
         for solver, of in rows[rows["case"] == case].groupby("solver", sort=False):
             panel.loglog(of["size"] ** 3, of.seconds, "o-", label=solver)
