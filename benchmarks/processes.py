@@ -2,13 +2,78 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from time import perf_counter
+from typing import Any, NamedTuple
 
 from metrics.volume import InputError
+
+
+class Run(NamedTuple):
+    """One measured call.
+
+    Attributes
+    ----------
+    seconds : float
+    memory : float
+        Bytes taken at most beyond what was held before; on a GPU held there.
+    resident : float
+        Bytes that the process held at most.
+    answer : any
+        What is told of the result, in the types of JSON.
+    """
+
+    seconds: float
+    memory: float
+    resident: float
+    answer: Any
+
+
+def serve(
+    call: Callable[[], Any],
+    *,
+    tell: Callable[[Any], Any] = lambda result: result,
+    device: str = "cpu",
+) -> None:
+    """Child process: say that it is ready, then measure once for each line that comes in."""
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        seconds, memory, most, result = measure(call, device)
+        print(json.dumps(Run(seconds, memory, most, tell(result))), flush=True)
+
+
+def measure(call: Callable[[], Any], device: str = "cpu") -> Run:
+    """Time, memory and result of a call; what it prints is dropped."""
+    cuda = device == "cuda"
+    if cuda:
+        import torch  # not on a CPU: it would be part of what our own calls are said to take
+
+        torch.cuda.reset_peak_memory_stats()
+        torch.cuda.synchronize()
+    reset_peak()
+    before = resident()
+    with contextlib.redirect_stdout(io.StringIO()):
+        start = perf_counter()
+        result = call()
+        if cuda:
+            torch.cuda.synchronize()
+        seconds = perf_counter() - start
+    most = peak()
+    taken = torch.cuda.max_memory_allocated() if cuda else most - before
+    return Run(seconds, taken, most, result)
+
+
+def measured_in_turn(commands: Mapping[str, Sequence[str]], repeats: int) -> dict[str, list[Run]]:
+    """What processes that `serve` measured, `repeats` times in turn."""
+    lines = in_turn(commands, repeats)
+    return {name: [Run(*json.loads(line)) for line in lines[name][1:]] for name in lines}
 
 
 def in_turn(commands: Mapping[str, Sequence[str]], repeats: int) -> dict[str, list[str]]:

@@ -17,17 +17,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks import datasets
-from benchmarks.processes import in_turn, peak, reset_peak, resident
+from benchmarks.processes import measured_in_turn, serve
 from benchmarks.tables import module_command, write_result
 from metrics.io import read
 
@@ -35,14 +35,6 @@ Labels = NDArray[np.uint8]
 LAG = 64
 WARM_UP = 32  # voxels a side
 MEMORY_FLOOR = 0.1  # bytes a voxel: less is not told apart from what Python itself moves about
-
-
-class Run(NamedTuple):
-    """One measured call."""
-
-    seconds: float
-    memory: float  # bytes a voxel
-    answer: float  # one number by which ours and the peer's can be told to do the same
 
 
 @dataclass(frozen=True)
@@ -145,50 +137,34 @@ def load(volume: Path, size: int) -> Labels:
     return np.ascontiguousarray(labels[:size, :size, :size])
 
 
-def measure(call: Callable[[Labels], float], labels: Labels) -> Run:
-    """Time a call and its peak memory beyond what the process holds before."""
-    reset_peak()
-    before = resident()
-    with contextlib.redirect_stdout(io.StringIO()):
-        start = perf_counter()
-        answer = call(labels)
-        seconds = perf_counter() - start
-    return Run(seconds, (peak() - before) / labels.size, float(answer))
-
-
-def serve(name: str, side: str, labels: Labels) -> None:
-    """Child process: warm up and say so, then measure once for each line that comes in."""
+def serve_side(name: str, side: str, labels: Labels) -> None:
+    """Child process: one side of a row, after a warm-up."""
     call = getattr(ROWS[name], side)
     with contextlib.redirect_stdout(io.StringIO()):
         call(np.ascontiguousarray(labels[:WARM_UP, :WARM_UP, :WARM_UP]))
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        print(*measure(call, labels), flush=True)
-
-
-def run_pair(name: str, volume: Path, size: int, repeats: int) -> dict[str, list[Run]]:
-    """Ours and the peer in turn, each in its own process."""
-    command = [sys.executable, "-m", "benchmarks.speed", "--serve", name]
-    options = ["--volume", str(volume), "--size", str(size)]
-    lines = in_turn({side: [*command, side, *options] for side in ("ours", "peer")}, repeats)
-    return {side: [Run(*map(float, line.split())) for line in lines[side][1:]] for side in lines}
+    serve(partial(call, labels), tell=float)
 
 
 def row_of(name: str, volume: Path, size: int, repeats: int) -> dict[str, object]:
-    runs = run_pair(name, volume, size, repeats)
-    ours, peer = (Run(*map(median, zip(*runs[side], strict=True))) for side in ("ours", "peer"))
+    """Ours and the peer in turn, each in its own process."""
+    command = [sys.executable, "-m", "benchmarks.speed", "--serve", name]
+    options = ["--volume", str(volume), "--size", str(size)]
+    sides = {side: [*command, side, *options] for side in ("ours", "peer")}
+    runs = measured_in_turn(sides, repeats)
+    seconds = {side: median(run.seconds for run in runs[side]) for side in sides}
+    memory = {side: median(run.memory for run in runs[side]) / size**3 for side in sides}
     row = ROWS[name]
     return {
         "work": row.work,
         "peer": row.peer_name,
         "voxels": f"{size}^3",
-        "ours, s": ours.seconds,
-        "peer, s": peer.seconds,
-        "time ratio": peer.seconds / ours.seconds,
-        "ours, B/voxel": ours.memory,
-        "peer, B/voxel": peer.memory,
-        "memory ratio": peer.memory / max(ours.memory, MEMORY_FLOOR),
-        "ours / peer": ours.answer / peer.answer,
+        "ours, s": seconds["ours"],
+        "peer, s": seconds["peer"],
+        "time ratio": seconds["peer"] / seconds["ours"],
+        "ours, B/voxel": memory["ours"],
+        "peer, B/voxel": memory["peer"],
+        "memory ratio": memory["peer"] / max(memory["ours"], MEMORY_FLOOR),
+        "ours / peer": runs["ours"][0].answer / runs["peer"][0].answer,
         "agreement": row.agreement,
     }
 
@@ -229,7 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.serve:
         name, side = args.serve
-        serve(name, side, load(args.volume, args.size))
+        serve_side(name, side, load(args.volume, args.size))
         return 0
 
     volume = args.volume or datasets.path("nmc")

@@ -1,14 +1,15 @@
 """Effective diffusivity beside the peers: time, memory, error, and how the cost grows.
 
     pip install -c constraints.txt -e ".[peers]"
-    python -m benchmarks.speed_diffusivity --sizes 64 128 192 256
+    python -m benchmarks.speed_diffusivity --sizes 64 128 192 256 400
 
 Every solver gets the same phase of the same cube along z, in a process of its own, after a warm-up
-on a small cube; they take turns. Ours includes finding what percolates and building the coarse
+on a small cube, one after another. Ours includes finding what percolates and building the coarse
 grids. The error is that of the value against our own solve to 1e-10, which the tests hold to a
 float64 sparse solve; PoreSpy and OpenImpala put the planes into the outermost voxels, which is
-another quantity: no error is given. A size that has its rows in the CSV is left out, so that a run
-that was stopped goes on.
+another quantity: no error is given. A size larger than a volume is left out, and so are peers
+where they would take hours or more memory than the machine has, and a size that has its rows in the
+CSV, so that a run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -31,8 +32,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks import datasets
-from benchmarks.processes import in_turn, peak, reset_peak, resident
-from benchmarks.speed import MEMORY_FLOOR
+from benchmarks.processes import Run, measured_in_turn, serve
+from benchmarks.speed import MEMORY_FLOOR, WARM_UP
 from benchmarks.tables import module_command, write_result
 from metrics.connectivity import through_mask
 from metrics.diffusivity import effective_diffusivity
@@ -40,6 +41,7 @@ from metrics.files import replacing
 from metrics.grids import grids
 
 Labels = NDArray[np.uint8]
+Answer = tuple[float, int | None]  # D_eff, and iterations where they are told
 
 CASES = {
     "nmc pore": ("nmc", 0),
@@ -47,21 +49,22 @@ CASES = {
     "berea pore": ("berea", 0),
     "snow": ("snow", 0),  # small, and on every machine
 }
-WARM_UP = 32  # voxels a side
 OURS, EXACT = "multigrid", "exact"
 REPEATS = 3
+# Largest cubes: PoreSpy takes 500 bytes a voxel, OpenImpala's wheel solves with SciPy here.
+LARGEST = {"PoreSpy": 256, "OpenImpala": 64}
 
 
-def multigrid(labels: Labels, phase: int, tol: float = 2e-3) -> tuple[float, int]:
+def multigrid(labels: Labels, phase: int, tol: float = 2e-3) -> Answer:
     found = effective_diffusivity(labels, phase=phase, axis="z", method="multigrid", tol=tol)
     return found.value, found.iterations
 
 
-def exact(labels: Labels, phase: int) -> tuple[float, int]:
+def exact(labels: Labels, phase: int) -> Answer:
     return multigrid(labels, phase, 1e-10)
 
 
-def taufactor(labels: Labels, phase: int) -> tuple[float, int]:
+def taufactor(labels: Labels, phase: int) -> Answer:
     import taufactor
 
     solver = taufactor.Solver((labels == phase).astype(np.uint8), device="cpu")
@@ -69,14 +72,14 @@ def taufactor(labels: Labels, phase: int) -> tuple[float, int]:
     return float(solver.D_eff[0]), int(solver.iter)
 
 
-def porespy(labels: Labels, phase: int) -> tuple[float, int]:
+def porespy(labels: Labels, phase: int) -> Answer:
     import porespy
 
     found = porespy.simulations.tortuosity_fd(labels == phase, axis=0)
-    return found.effective_porosity / found.tortuosity, -1
+    return found.effective_porosity / found.tortuosity, None
 
 
-def openimpala(labels: Labels, phase: int) -> tuple[float, int]:
+def openimpala(labels: Labels, phase: int) -> Answer:
     import openimpala  # type: ignore[import-not-found]
 
     with openimpala.Session():
@@ -85,7 +88,7 @@ def openimpala(labels: Labels, phase: int) -> tuple[float, int]:
     return found.active_volume_fraction / found.tortuosity, found.iterations
 
 
-SOLVERS: dict[str, Callable[[Labels, int], tuple[float, int]]] = {
+SOLVERS: dict[str, Callable[[Labels, int], Answer]] = {
     OURS: multigrid,
     EXACT: exact,
     "TauFactor": taufactor,
@@ -95,53 +98,47 @@ SOLVERS: dict[str, Callable[[Labels, int], tuple[float, int]]] = {
 SAME_PLANES = (OURS, "TauFactor")
 
 
+def fits(case: str, size: int) -> bool:
+    return size <= min(datasets.load(CASES[case][0]).shape)
+
+
 def cube(case: str, size: int) -> tuple[Labels, int]:
+    """A corner of a case's volume, and the phase that conducts."""
     dataset, phase = CASES[case]
     labels = datasets.load(dataset).labels
-    if size > min(labels.shape):
-        raise SystemExit(f"{case}: {size} is larger than the volume, {labels.shape}")
     return np.ascontiguousarray(labels[:size, :size, :size], dtype=np.uint8), phase
 
 
-def serve(solver: str, case: str, size: int) -> None:
-    """Child process: warm up and say so, then measure once for each line that comes in."""
+def serve_solver(solver: str, labels: Labels, phase: int) -> None:
+    """Child process: one solver, after a warm-up."""
     solve = SOLVERS[solver]
-    labels, phase = cube(case, size)
     with contextlib.redirect_stdout(io.StringIO()):
         solve(np.ascontiguousarray(labels[:WARM_UP, :WARM_UP, :WARM_UP]), phase)
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        reset_peak()
-        before = resident()
-        with contextlib.redirect_stdout(io.StringIO()):
-            start = perf_counter()
-            value, iterations = solve(labels, phase)
-            seconds = perf_counter() - start
-        memory = (peak() - before) / labels.size
-        print(json.dumps([seconds, memory, value, iterations]), flush=True)
+    serve(partial(solve, labels, phase))
 
 
 def measured(case: str, size: int, solvers: Sequence[str]) -> list[dict[str, Any]]:
-    """One row a solver; ours is repeated in turn with each peer."""
+    """One row a solver."""
     command = [sys.executable, "-m", "benchmarks.speed_diffusivity", "--serve"]
-    truth = in_turn({EXACT: [*command, EXACT, case, str(size)]}, 1)
-    value = json.loads(truth[EXACT][1])[2]
+
+    def runs_of(solver: str, repeats: int) -> list[Run]:
+        return measured_in_turn({solver: [*command, solver, case, str(size)]}, repeats)[solver]
+
+    truth, _ = runs_of(EXACT, 1)[0].answer
     rows = []
-    for solver in (OURS, *solvers):
-        repeats = REPEATS if solver == OURS else 1
-        lines = in_turn({solver: [*command, solver, case, str(size)]}, repeats)[solver][1:]
-        runs = [json.loads(line) for line in lines]
-        error = abs(runs[0][2] / value - 1) if solver in SAME_PLANES else np.nan
+    for solver in (OURS, *(s for s in solvers if size <= LARGEST.get(s, size))):
+        runs = runs_of(solver, REPEATS if solver == OURS else 1)
+        value, iterations = runs[0].answer
         rows.append(
             {
                 "case": case,
                 "size": size,
                 "solver": solver,
-                "seconds": median(run[0] for run in runs),
-                "bytes a voxel": median(run[1] for run in runs),
-                "D_eff": runs[0][2],
-                "error": error,
-                "iterations": runs[0][3] if runs[0][3] >= 0 else np.nan,
+                "seconds": median(run.seconds for run in runs),
+                "bytes a voxel": median(run.memory for run in runs) / size**3,
+                "D_eff": value,
+                "error": abs(value / truth - 1) if solver in SAME_PLANES else np.nan,
+                "iterations": iterations,
             }
         )
         print(rows[-1], flush=True)
@@ -165,14 +162,13 @@ def _triad(a: Any, b: Any, c: Any) -> None:
         c[i] = a[i] + np.float32(3) * b[i]
 
 
-def bytes_moved(case: str, size: int, iterations: int) -> float:
+def bytes_moved(labels: Labels, phase: int, iterations: int) -> float:
     """Least traffic of our solve: each array that a pass needs, once a pass.
 
     A cell of the finest grid costs 206 bytes an iteration (24 of neighbours in each of 3.5 passes
     of relaxation, restriction and multiplication; solution, source, direction and residual); one of
     a coarse grid 324 a visit, with its six conductances; depth d is visited 2^(d - 1) times.
     """
-    labels, phase = cube(case, size)
     mask = np.ascontiguousarray(through_mask(labels, phase=phase, axis="z"))
     cells = [
         len(g.inverse) for g in grids(mask, (1, 1, 1), planes=True, rings=(False, False, False))
@@ -224,7 +220,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--cases", nargs="+", choices=tuple(CASES), default=list(CASES)[:3])
-    parser.add_argument("--sizes", nargs="+", type=int, default=[64, 128, 192, 256])
+    parser.add_argument("--sizes", nargs="+", type=int, default=[64, 128, 192, 256, 400])
     parser.add_argument(
         "--peers", nargs="+", choices=tuple(SOLVERS)[2:], default=["TauFactor", "PoreSpy"]
     )
@@ -233,7 +229,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.serve:
         solver, case, size = args.serve
-        serve(solver, case, int(size))
+        serve_solver(solver, *cube(case, int(size)))
         return 0
 
     file = args.out / "speed_diffusivity.csv"
@@ -241,20 +237,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     done = set() if rows.empty else set(zip(rows["case"], rows["size"], strict=True))
     for size in sorted(args.sizes):
         for case in args.cases:
-            if (case, size) not in done:
+            if (case, size) not in done and fits(case, size):
                 more = pd.DataFrame(measured(case, size, args.peers))
                 rows = pd.concat([rows, more], ignore_index=True)[list(more)]
                 args.out.mkdir(parents=True, exist_ok=True)
                 with replacing(file) as temporary:
                     rows.to_csv(temporary, index=False, float_format="%.6g")
     last = rows[rows.solver == OURS].iloc[-1]
-    floor = bytes_moved(last["case"], int(last["size"]), int(last.iterations)) / bandwidth()
+    rate = bandwidth()
+    floor = bytes_moved(*cube(last["case"], int(last["size"])), int(last.iterations)) / rate
     facts = {
         "command": module_command("speed_diffusivity", argv),
         "repeats": f"ours {REPEATS}, median; peers 1",
         "threads": os.cpu_count(),
         "tolerances": "ours 2e-3 (spread of the layer fluxes); peers as they come",
-        "memory bandwidth, all cores": f"{bandwidth() / 1e9:.1f} GB/s",
+        "memory bandwidth, all cores": f"{rate / 1e9:.1f} GB/s",
         f"our solve of {last['case']}, {last['size']}^3": f"{last.seconds:.2f} s; to move its "
         f"arrays at that bandwidth would take {floor:.2f} s",
         **{f"time grows with voxels to the power, {k}": v for k, v in exponents(rows).items()},

@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 from types import ModuleType
 from typing import Any
 
@@ -31,7 +30,7 @@ import torch
 from torch import nn
 
 from benchmarks.original import commit_of
-from benchmarks.processes import in_turn, peak, reset_peak, resident
+from benchmarks.processes import measured_in_turn, serve
 from benchmarks.tables import module_command, write_result
 from metrics.io import read
 from metrics.volume import InputError, Phase
@@ -108,37 +107,13 @@ def networks_of(checkout: Path) -> ModuleType:
     return module
 
 
-def serve(way: str, filters: str, size: int, args: argparse.Namespace) -> None:
-    """Child process: warm up and say so, then measure once for each line that comes in."""
+def serve_way(way: str, filters: str, size: int, args: argparse.Namespace) -> None:
+    """Child process: the number that it tells shows whether all ways make the same volume."""
     model = model_of(filters)
     with torch.no_grad():
         call_of(way, model, WARM_UP, args)()
         call = call_of(way, model, size, args)
-        print("ready", flush=True)
-        for _ in sys.stdin:
-            print(json.dumps(measure(call, size, args)), flush=True)
-
-
-def measure(call: Callable[[], Any], size: int, args: argparse.Namespace) -> dict[str, float]:
-    """Time and memory of one call, and a number that tells whether its volume is the same."""
-    cuda = args.device == "cuda"
-    reset_peak()
-    before = resident()
-    if cuda:
-        torch.cuda.reset_peak_memory_stats()
-        torch.cuda.synchronize()
-    start = perf_counter()
-    result = call()
-    if cuda:
-        torch.cuda.synchronize()
-    seconds, most = perf_counter() - start, peak()
-    taken = torch.cuda.max_memory_allocated() if cuda else most - before
-    return {
-        "s": seconds,
-        "B/voxel": taken / size**3,
-        "peak RSS, GiB": most / GIB,
-        "first phase": first_phase(result, size),
-    }
+        serve(call, tell=partial(first_phase, size=size), device=args.device)
 
 
 def first_phase(result: Any, size: int) -> float:
@@ -158,9 +133,8 @@ def rows_of(filters: str, size: int, ways: Sequence[str], args: argparse.Namespa
     with tempfile.TemporaryDirectory() as folder:
         module = [sys.executable, "-m", "benchmarks.speed_generate", *options, "--folder", folder]
         commands = {way: [*module, "--serve", way, filters, str(size)] for way in ways}
-        lines = in_turn(commands, args.repeats)
-    runs = {way: [json.loads(line) for line in lines[way][1:]] for way in ways}
-    seconds = {way: median(run["s"] for run in runs[way]) for way in ways}
+        runs = measured_in_turn(commands, args.repeats)
+    seconds = {way: median(run.seconds for run in runs[way]) for way in ways}
     return [
         {
             "network": filters,
@@ -169,9 +143,9 @@ def rows_of(filters: str, size: int, ways: Sequence[str], args: argparse.Namespa
             "s": seconds[way],
             "voxels/s": size**3 / seconds[way],
             "speed-up": seconds.get(ORIGINAL, np.nan) / seconds[way],
-            "B/voxel": max(run["B/voxel"] for run in runs[way]),
-            "peak RSS, GiB": max(run["peak RSS, GiB"] for run in runs[way]),
-            "first phase": runs[way][0]["first phase"],
+            "B/voxel": max(run.memory for run in runs[way]) / size**3,
+            "peak RSS, GiB": max(run.resident for run in runs[way]) / GIB,
+            "first phase": runs[way][0].answer,
         }
         for way in ways
     ]
@@ -207,7 +181,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.serve:
             way, filters, size = args.serve
-            serve(way, filters, int(size), args)
+            serve_way(way, filters, int(size), args)
         else:
             run(args, module_command("speed_generate", argv))
     except InputError as error:
