@@ -20,10 +20,13 @@ from benchmarks import datasets
 from benchmarks.sparse_diffusion import sparse_diffusivity
 from benchmarks.tables import module_command, write_result
 from metrics import shapes
-from metrics.diffusivity import effective_diffusivity
+from metrics.diffusivity import conductivity_of, effective_diffusivity
 from metrics.volume import Volume
 
-AGREEMENT = 1e-4  # with the sparse solve, relative
+# Relative, and what the project asks for. At the default tolerance the field is off by 2e-3 of the
+# flux, and the value by the square of that: 4e-6. TauFactor at 1e-4 keeps what float32 makes of
+# sums of thousands of fluxes: up to 1e-3 where a phase hardly percolates.
+AGREEMENT = 1e-4  # with the sparse solve
 AGREEMENT_TAUFACTOR = 1e-3
 
 
@@ -89,9 +92,7 @@ def row(name: str, body: Body) -> dict[str, object]:
         volume, diffusivities=body.diffusivities, axis=body.axis, periodic=body.periodic,
         method="multigrid",
     )  # fmt: skip
-    conductivity = np.zeros(volume.shape)
-    for label, d in body.diffusivities.items():
-        conductivity[volume.labels == label] = d
+    conductivity = conductivity_of(volume, body.diffusivities)
     exact = sparse_diffusivity(conductivity, body.axis, volume.spacing, periodic=body.periodic)
     theirs = np.nan
     if body.for_taufactor:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from glob import glob, has_magic
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from metrics.arguments import Parser, names, phase_table, spacing
 from metrics.comparison import Comparison, check_metrics, compare
@@ -37,6 +37,13 @@ SECONDS_TAUFACTOR = 6e-8
 SECONDS_OTHERS = 4e-7
 
 
+class Sample(NamedTuple):
+    """Volumes of one material, and the files that hold them."""
+
+    names: list[str]
+    volumes: list[Volume]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
@@ -55,28 +62,18 @@ def run(args: argparse.Namespace, command: str) -> int:
     start = perf_counter()
     check_folder(args.out)
     metrics = check_metrics(args.metrics)
-    (gen_names, gen), (real_names, real) = (load(spec, args) for spec in (args.gen, args.real))
+    gen, real = (load(spec, args) for spec in (args.gen, args.real))
     try:
-        gen, real = match(gen, real)
+        gen, real = map(Sample, (gen.names, real.names), match(gen.volumes, real.volumes))
         sampling = plan_subvolumes(
-            gen, real, side=args.subvolume, samples=args.samples, seed=args.seed
+            gen.volumes, real.volumes, side=args.subvolume, samples=args.samples, seed=args.seed
         )
-        plan = preflight(
-            gen_names,
-            gen,
-            real_names,
-            real,
-            sampling,
-            metrics,
-            args.solver,
-            _workers(args),
-            args.periodic_gen,
-        )
+        plan = preflight(gen, real, sampling, metrics, args)
         if not args.quiet:
             print("\n".join(plan), flush=True)
         comparison = compare(
-            gen,
-            real,
+            gen.volumes,
+            real.volumes,
             metrics=args.metrics,
             subvolume=args.subvolume,
             samples=args.samples,
@@ -96,10 +93,10 @@ def run(args: argparse.Namespace, command: str) -> int:
     write_report(
         args.out,
         comparison,
-        gen=gen,
-        real=real,
-        gen_names=gen_names,
-        real_names=real_names,
+        gen=gen.volumes,
+        real=real.volumes,
+        gen_names=gen.names,
+        real_names=real.names,
         summary=summarise(comparison, command, plan, perf_counter() - start),
     )
     if not args.quiet:
@@ -109,35 +106,31 @@ def run(args: argparse.Namespace, command: str) -> int:
     return 3 if comparison.table["verdict"].isin(FAIL_VERDICTS[args.fail_on]).any() else 0
 
 
-def load(spec: str, args: argparse.Namespace) -> tuple[list[str], list[Volume]]:
-    """File names and volumes of a file, a folder of slices, or a glob."""
+def load(spec: str, args: argparse.Namespace) -> Sample:
+    """Volumes of a file, a folder of slices, or a glob."""
     paths = sorted(glob(spec)) if has_magic(spec) and not Path(spec).exists() else [spec]
     if not paths:
         raise InputError(f"no file matches {spec}: check the pattern, and quote it")
     volumes = [
         read(path, phases=args.phases, spacing=args.spacing, unit=args.unit) for path in paths
     ]
-    return paths, volumes
+    return Sample(paths, volumes)
 
 
 def preflight(
-    gen_names: Sequence[str],
-    gen: Sequence[Volume],
-    real_names: Sequence[str],
-    real: Sequence[Volume],
+    gen: Sample,
+    real: Sample,
     sampling: Sampling,
     metrics: Sequence[str],
-    solver: str,
-    workers: int,
-    periodic_gen: bool,
+    args: argparse.Namespace,
 ) -> list[str]:
     """What is going to be compared, how, and about how long it takes."""
     lines = [
-        f"{sample} {name}: {_size(v)}, {_phases(v)}"
-        for sample, names, volumes in (("gen ", gen_names, gen), ("real", real_names, real))
-        for name, v in zip(names, volumes, strict=True)
+        f"{which} {name}: {_size(v)}, {_phases(v)}"
+        for which, sample in (("gen ", gen), ("real", real))
+        for name, v in zip(*sample, strict=True)
     ]
-    if real[0].unit == "voxel":
+    if real.volumes[0].unit == "voxel":
         lines.append("voxel size unknown: lengths are in voxels (--spacing and --unit set it)")
     shape = "x".join(map(str, sampling.shape))
     lines.append(
@@ -148,9 +141,10 @@ def preflight(
         lines.append("one sub-volume has no spread: no interval, no verdict (--subvolume, or more)")
     if sampling.same_volumes:
         lines.append("gen and real hold the same data: intervals are of paired differences")
-    if periodic_gen and any(v.shape != sampling.shape for v in gen):
+    if args.periodic_gen and any(v.shape != sampling.shape for v in gen.volumes):
         lines.append("gen is cut into sub-volumes: --periodic-gen has no effect")
-    seconds = _estimate(sampling, len(real[0].phases), metrics, solver, workers)
+    workers = _workers(args)
+    seconds = _estimate(sampling, len(real.volumes[0].phases), metrics, args.solver, workers)
     lines.append(f"estimated time: {_duration(seconds)} on {workers} cores")
     return lines
 

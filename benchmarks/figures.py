@@ -131,10 +131,9 @@ def distributions(values: pd.DataFrame, file: Path) -> None:
             ax.plot(place + jitter, of, marker, color=colour, ms=3.5, mew=0, alpha=0.5)
             if len(of):
                 ax.hlines(of.mean(), place - 0.35, place + 0.35, color=colour, lw=2)
-        ax.set_title(f"{readable(metric)}\n{row_label(phase, axis)}", fontsize=9)
+        measure = readable(metric) if unit in ("", "1") else f"{readable(metric)} [{unit}]"
+        ax.set_title(f"{measure}\n{row_label(phase, axis)}", fontsize=9)
         ax.set_xticks([])
-        if unit not in ("", "1"):
-            ax.set_ylabel(f"[{unit}]", fontsize=8)
         _clean(ax)
     for ax in grid[len(groups) :]:
         ax.set_axis_off()

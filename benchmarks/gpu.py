@@ -1,11 +1,13 @@
 """Everything that wants a GPU, in one command that can be stopped and goes on.
 
 ``python -m benchmarks.gpu --reference CHECKOUT`` measures training and generation beside the
-original, trains the preset `fast` on one slice of the electrode and one of the sandstone, compares
-volumes of fresh seeds with the tomograms, trains every shipped generator from another seed, and
-reproduces the paper's validation with those. Each stage that has its result in ``--out`` is
-left out, and a training that was stopped goes on: where a command may run for ten minutes only,
-repeat ``timeout -s INT 580 python -m benchmarks.gpu ...`` until it says that all is done.
+original and the solver of diffusivity beside TauFactor's, trains the preset `fast` on one slice of
+the electrode and one of the sandstone, compares volumes of fresh seeds with the tomograms, measures
+counting and S2 (which run on that machine's CPU), trains every shipped generator from another seed,
+and reproduces the paper's validation with those. Each stage that has its result in ``--out`` is
+left out, and a training or a table that was stopped goes on: where a command may run for ten
+minutes only, repeat ``timeout -s INT 580 python -m benchmarks.gpu ...`` until it says that all is
+done.
 """
 
 from __future__ import annotations
@@ -28,9 +30,12 @@ def stages(out: Path, reference: Path, seed: int, device: str) -> list[tuple[Pat
     """Each result with the arguments of ``python`` that make it, in order."""
     data, seeded = out / "data", ["--seed", str(seed), "--device", device]
     beside = ["--reference", str(reference), "--device", device, "--out", str(out)]
+    solver = ["--cases", "generated pore", "--sizes", "64", "128", "256", "512"]
+    solver += ["--peers", "TauFactor", "--device", device, "--out", str(out)]
     todo = [
         (out / "speed_training.csv", ["-m", "benchmarks.speed_training", *beside]),
         (out / "speed_generate.csv", ["-m", "benchmarks.speed_generate", *beside, "--large"]),
+        (out / "speed_diffusivity.md", ["-m", "benchmarks.speed_diffusivity", *solver]),
     ]
     for name in MATERIALS:
         run, volumes = out / f"run_{name}", out / f"gen_{name}"
@@ -56,6 +61,8 @@ def stages(out: Path, reference: Path, seed: int, device: str) -> list[tuple[Pat
                 ],
             ),
         ]
+    counting = ["--volume", str(data / "nmc.tif"), "--repeats", "1", "--out", str(out)]
+    todo.append((out / "speed.csv", ["-m", "benchmarks.speed", *counting]))
     kept = ["--device", device, "--out"]
     for name in CASES:
         train = ["-m", "benchmarks.train_pretrained", name, "--seed", str(seed + 1)]

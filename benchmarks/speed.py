@@ -107,6 +107,52 @@ def taufactor_marching_cubes(labels: Labels) -> float:
     return specific_surface_area(labels, method="marching_cubes", device="cpu")["1"]
 
 
+def our_chords(labels: Labels) -> float:
+    from metrics import chord_length
+
+    chords = chord_length(labels, phase=0, axis="x")
+    return float(chords.counts @ chords.lengths / chords.count)
+
+
+def porespy_chords(labels: Labels) -> float:
+    import porespy
+
+    chords = porespy.filters.apply_chords(labels == 0, spacing=0, axis=2)
+    # Its chord_length_distribution would take chords side by side for one.
+    lengths = np.bincount(chords.ravel())[1:]
+    return float(lengths[lengths > 0].mean())
+
+
+def our_lineal_path(labels: Labels) -> float:
+    from metrics import lineal_path
+
+    return float(lineal_path(labels, phase=0, max_lag=_lag(labels)).axis["x"][10])
+
+
+def porespy_lineal_path(labels: Labels) -> float:
+    import porespy
+
+    phase = labels == 0
+    bins = np.arange(0.5, max(labels.shape) + 1)
+    for axis in range(3):
+        ahead = porespy.filters.distance_transform_lin(phase, axis=axis, mode="forward")
+        found = porespy.metrics.lineal_path_distribution(ahead, bins=bins, log=False)
+    # Of the voxels of the phase that have 10 more of it before them.
+    return float(found.relfreq[10:].sum() * phase.mean())
+
+
+def our_percolation(labels: Labels) -> float:
+    from metrics import percolation
+
+    return percolation(labels, phase=0, axis="x").percolating_fraction
+
+
+def taufactor_percolation(labels: Labels) -> float:
+    from taufactor.metrics import extract_through_feature
+
+    return float(extract_through_feature(labels, 0, "z")[1][0])  # its z is our x
+
+
 ROWS = {
     "counts": Row(
         "volume fractions, all interface areas, TPB",
@@ -128,6 +174,27 @@ ROWS = {
         our_crofton,
         taufactor_marching_cubes,
         "surface of phase 1: another estimator, smoothed first",
+    ),
+    "chords": Row(
+        "chord lengths of one phase along one axis",
+        "PoreSpy: apply_chords, voxels of each",
+        our_chords,
+        porespy_chords,
+        "mean of uncut chords: PoreSpy also leaves out those on the volume's sides",
+    ),
+    "lineal_path": Row(
+        "lineal path of one phase along three axes",
+        "PoreSpy: distance_transform_lin and lineal_path_distribution",
+        our_lineal_path,
+        porespy_lineal_path,
+        "L at 10 voxels: segments that end outside count in PoreSpy's denominator",
+    ),
+    "percolation": Row(
+        "through-connected fraction of one phase along one axis",
+        "TauFactor: extract_through_feature",
+        our_percolation,
+        taufactor_percolation,
+        "fraction: equal",
     ),
 }
 
@@ -192,7 +259,7 @@ def import_seconds(repeats: int) -> float:
     return median(start("import metrics") - start("pass") for _ in range(repeats))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -202,7 +269,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", choices=tuple(ROWS), help="one row")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _parser().parse_args(argv)
     if args.serve:
         name, side = args.serve
         serve_side(name, side, load(args.volume, args.size))

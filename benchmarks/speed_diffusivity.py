@@ -9,7 +9,8 @@ grids. The error is that of the value against our own solve to 1e-10, which the 
 float64 sparse solve; PoreSpy and OpenImpala put the planes into the outermost voxels, which is
 another quantity: no error is given. A size larger than a volume is left out, and so are peers
 where they would take hours or more memory than the machine has, and a size that has its rows in the
-CSV, so that a run that was stopped goes on.
+CSV, so that a run that was stopped goes on. `generated pore` is that of a shipped generator, at any
+size; on a GPU (``--device cuda``) ours finds what percolates on the CPU.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from numpy.typing import NDArray
 from benchmarks import datasets
 from benchmarks.processes import Run, measured_in_turn, serve
 from benchmarks.speed import MEMORY_FLOOR, WARM_UP
-from benchmarks.tables import module_command, write_result
+from benchmarks.tables import device_name, module_command, write_result
 from metrics.connectivity import through_mask
 from metrics.diffusivity import effective_diffusivity
 from metrics.files import replacing
@@ -43,10 +44,12 @@ from metrics.grids import grids
 Labels = NDArray[np.uint8]
 Answer = tuple[float, int | None]  # D_eff, and iterations where they are told
 
+GENERATED = "generated"
 CASES = {
     "nmc pore": ("nmc", 0),
     "nmc NMC": ("nmc", 1),
     "berea pore": ("berea", 0),
+    "generated pore": (GENERATED, 0),
     "snow": ("snow", 0),  # small, and on every machine
 }
 OURS, EXACT = "multigrid", "exact"
@@ -55,31 +58,33 @@ REPEATS = 3
 LARGEST = {"PoreSpy": 256, "OpenImpala": 64}
 
 
-def multigrid(labels: Labels, phase: int, tol: float = 2e-3) -> Answer:
-    found = effective_diffusivity(labels, phase=phase, axis="z", method="multigrid", tol=tol)
+def multigrid(labels: Labels, phase: int, device: str, tol: float = 2e-3) -> Answer:
+    found = effective_diffusivity(
+        labels, phase=phase, axis="z", method="multigrid", tol=tol, device=device
+    )
     return found.value, found.iterations
 
 
-def exact(labels: Labels, phase: int) -> Answer:
-    return multigrid(labels, phase, 1e-10)
+def exact(labels: Labels, phase: int, device: str) -> Answer:
+    return multigrid(labels, phase, device, 1e-10)
 
 
-def taufactor(labels: Labels, phase: int) -> Answer:
+def taufactor(labels: Labels, phase: int, device: str) -> Answer:
     import taufactor
 
-    solver = taufactor.Solver((labels == phase).astype(np.uint8), device="cpu")
+    solver = taufactor.Solver((labels == phase).astype(np.uint8), device=device)
     solver.solve(verbose=False)
     return float(solver.D_eff[0]), int(solver.iter)
 
 
-def porespy(labels: Labels, phase: int) -> Answer:
+def porespy(labels: Labels, phase: int, _: str) -> Answer:
     import porespy
 
     found = porespy.simulations.tortuosity_fd(labels == phase, axis=0)
     return found.effective_porosity / found.tortuosity, None
 
 
-def openimpala(labels: Labels, phase: int) -> Answer:
+def openimpala(labels: Labels, phase: int, _: str) -> Answer:
     import openimpala  # type: ignore[import-not-found]
 
     with openimpala.Session():
@@ -88,7 +93,7 @@ def openimpala(labels: Labels, phase: int) -> Answer:
     return found.active_volume_fraction / found.tortuosity, found.iterations
 
 
-SOLVERS: dict[str, Callable[[Labels, int], Answer]] = {
+SOLVERS: dict[str, Callable[[Labels, int, str], Answer]] = {
     OURS: multigrid,
     EXACT: exact,
     "TauFactor": taufactor,
@@ -99,30 +104,37 @@ SAME_PLANES = (OURS, "TauFactor")
 
 
 def fits(case: str, size: int) -> bool:
-    return size <= min(datasets.load(CASES[case][0]).shape)
+    dataset, _ = CASES[case]
+    return dataset == GENERATED or size <= min(datasets.load(dataset).shape)
 
 
 def cube(case: str, size: int) -> tuple[Labels, int]:
     """A corner of a case's volume, and the phase that conducts."""
     dataset, phase = CASES[case]
-    labels = datasets.load(dataset).labels
-    return np.ascontiguousarray(labels[:size, :size, :size], dtype=np.uint8), phase
+    if dataset == GENERATED:
+        from slicegan.generation import generate
+
+        labels = generate("nmc", size).labels
+    else:
+        labels = datasets.load(dataset).labels[:size, :size, :size]
+    return np.ascontiguousarray(labels, dtype=np.uint8), phase
 
 
-def serve_solver(solver: str, labels: Labels, phase: int) -> None:
+def serve_solver(solver: str, case: str, size: int, device: str) -> None:
     """Child process: one solver, after a warm-up."""
-    solve = SOLVERS[solver]
+    solve, (labels, phase) = SOLVERS[solver], cube(case, size)
     with contextlib.redirect_stdout(io.StringIO()):
-        solve(np.ascontiguousarray(labels[:WARM_UP, :WARM_UP, :WARM_UP]), phase)
-    serve(partial(solve, labels, phase))
+        solve(np.ascontiguousarray(labels[:WARM_UP, :WARM_UP, :WARM_UP]), phase, device)
+    serve(partial(solve, labels, phase, device), device=device)
 
 
-def measured(case: str, size: int, solvers: Sequence[str]) -> list[dict[str, Any]]:
+def measured(case: str, size: int, solvers: Sequence[str], device: str) -> list[dict[str, Any]]:
     """One row a solver."""
-    command = [sys.executable, "-m", "benchmarks.speed_diffusivity", "--serve"]
+    module = [sys.executable, "-m", "benchmarks.speed_diffusivity", "--device", device]
 
     def runs_of(solver: str, repeats: int) -> list[Run]:
-        return measured_in_turn({solver: [*command, solver, case, str(size)]}, repeats)[solver]
+        command = [*module, "--serve", solver, case, str(size)]
+        return measured_in_turn({solver: command}, repeats)[solver]
 
     truth, _ = runs_of(EXACT, 1)[0].answer
     rows = []
@@ -177,6 +189,18 @@ def bytes_moved(labels: Labels, phase: int, iterations: int) -> float:
     return iterations * (206 * cells[0] + coarse)
 
 
+def roofline(rows: pd.DataFrame) -> dict[str, str]:
+    """Facts: how far our last solve is from moving its arrays."""
+    last, rate = rows[rows.solver == OURS].iloc[-1], bandwidth()
+    case, size = last["case"], int(last["size"])
+    floor = bytes_moved(*cube(case, size), int(last.iterations)) / rate
+    return {
+        "memory bandwidth, all cores": f"{rate / 1e9:.1f} GB/s",
+        f"our solve of {case}, {size}^3": f"{last.seconds:.2f} s; to move its arrays at that "
+        f"bandwidth would take {floor:.2f} s",
+    }
+
+
 def exponents(rows: pd.DataFrame) -> dict[str, str]:
     """Power of the number of voxels with which each solver's time grows, fitted over the sizes."""
     found: dict[str, list[str]] = {}
@@ -215,7 +239,7 @@ def beside(rows: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -224,12 +248,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--peers", nargs="+", choices=tuple(SOLVERS)[2:], default=["TauFactor", "PoreSpy"]
     )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _parser().parse_args(argv)
     if args.serve:
         solver, case, size = args.serve
-        serve_solver(solver, *cube(case, int(size)))
+        serve_solver(solver, case, int(size), args.device)
         return 0
 
     file = args.out / "speed_diffusivity.csv"
@@ -238,22 +267,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     for size in sorted(args.sizes):
         for case in args.cases:
             if (case, size) not in done and fits(case, size):
-                more = pd.DataFrame(measured(case, size, args.peers))
+                more = pd.DataFrame(measured(case, size, args.peers, args.device))
                 rows = pd.concat([rows, more], ignore_index=True)[list(more)]
                 args.out.mkdir(parents=True, exist_ok=True)
                 with replacing(file) as temporary:
                     rows.to_csv(temporary, index=False, float_format="%.6g")
-    last = rows[rows.solver == OURS].iloc[-1]
-    rate = bandwidth()
-    floor = bytes_moved(*cube(last["case"], int(last["size"])), int(last.iterations)) / rate
     facts = {
         "command": module_command("speed_diffusivity", argv),
         "repeats": f"ours {REPEATS}, median; peers 1",
+        "device": device_name(args.device),
         "threads": os.cpu_count(),
         "tolerances": "ours 2e-3 (spread of the layer fluxes); peers as they come",
-        "memory bandwidth, all cores": f"{rate / 1e9:.1f} GB/s",
-        f"our solve of {last['case']}, {last['size']}^3": f"{last.seconds:.2f} s; to move its "
-        f"arrays at that bandwidth would take {floor:.2f} s",
+        **(roofline(rows) if args.device == "cpu" else {}),
         **{f"time grows with voxels to the power, {k}": v for k, v in exponents(rows).items()},
     }
     with replacing(args.out / "speed_diffusivity.png") as temporary:

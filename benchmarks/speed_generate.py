@@ -31,7 +31,7 @@ from torch import nn
 
 from benchmarks.original import commit_of
 from benchmarks.processes import measured_in_turn, serve
-from benchmarks.tables import module_command, write_result
+from benchmarks.tables import device_name, module_command, write_result
 from metrics.io import read
 from metrics.volume import InputError, Phase
 from slicegan.checkpoint import Model
@@ -217,7 +217,7 @@ def run(args: argparse.Namespace, command: str) -> None:
         {
             "command": command,
             "original": reference,
-            "device": torch.cuda.get_device_name() if cuda else "cpu",
+            "device": device_name(args.device),
             "threads": torch.get_num_threads(),
             "repeats": args.repeats,
             "seed": SEED,

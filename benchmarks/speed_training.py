@@ -44,7 +44,7 @@ import torch
 from benchmarks.meter import Finished, Meter
 from benchmarks.original import commit_of
 from benchmarks.processes import in_turn
-from benchmarks.tables import module_command, write_result
+from benchmarks.tables import device_name, module_command, write_result
 from metrics.shapes import gaussian_random_field
 from metrics.volume import InputError
 
@@ -249,7 +249,7 @@ def run(args: argparse.Namespace, command: str) -> int:
         {
             "command": command,
             "original": f"https://github.com/stke9/SliceGAN at {commit}",
-            "device": torch.cuda.get_device_name() if cuda else "cpu",
+            "device": device_name(args.device),
             "threads": torch.get_num_threads(),
             "width": f"{args.width} channels (the paper's: 64)",
             "image": f"Gaussian random field of {PHASES} phases, {SIDE}x{SIDE}",

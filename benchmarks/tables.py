@@ -21,6 +21,15 @@ def module_command(name: str, argv: Sequence[str] | None) -> str:
     )
 
 
+def device_name(device: str) -> str:
+    """What a page calls a torch device: the GPU's name, or cpu."""
+    if device != "cuda":
+        return device
+    import torch
+
+    return torch.cuda.get_device_name()
+
+
 def write_result(
     stem: Path,
     title: str,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.connectivity import through_mask
-from metrics.solvers import METHODS, Solution, check_solver
+from metrics.solvers import METHODS, Solution, Task, check_solver
 from metrics.volume import InputError, Phase, Volume, as_volume, axis_index
 
 
@@ -132,7 +132,8 @@ def effective_diffusivity(
     its fraction. Coarse voxels give too low a value where necks are a few voxels wide, and small
     volumes scatter. A section that is the same in all layers conducts exactly its area fraction,
     and is not solved. Peak memory is 70 to 85 bytes a conducting voxel, 95 if their diffusivities
-    differ; with `taufactor` 70 bytes a voxel.
+    differ; on a GPU some 95 bytes a voxel, of all volumes of a batch; with `taufactor` 70 bytes a
+    voxel.
 
     Parameters
     ----------
@@ -151,8 +152,8 @@ def effective_diffusivity(
         Also return the concentration of each voxel. Not with `taufactor`.
     method : {"multigrid", "taufactor"}
         Solver, of one and the same discretisation: conjugate gradients preconditioned by multigrid
-        (`metrics.multigrid`), in tens of iterations, on the CPU; or successive over-relaxation in
-        float32, by TauFactor, in hundreds to thousands.
+        (`metrics.multigrid`), in tens of iterations; or successive over-relaxation in float32, by
+        TauFactor, in hundreds to thousands.
     tol : float
         Largest relative spread of the layer fluxes that counts as converged; with `multigrid` also
         relative residual, with `taufactor` change of the value in 100 iterations. The error of the
@@ -165,7 +166,7 @@ def effective_diffusivity(
         Limit of the solve. Tortuous phases are slow with `taufactor`: tau = 66 in 64 layers takes
         25000.
     device : str, optional
-        Torch device of `taufactor`; None is the CPU.
+        Torch device; None is the CPU, on which `multigrid` works without torch.
     throw : bool
         Raise where the solve does not converge, rather than return it with `converged` False.
 
@@ -220,12 +221,14 @@ def effective_diffusivity(
         solved = iter(
             METHODS[method](
                 unsolved,
-                (spacing[along], *spacing[:along], *spacing[along + 1 :]),
-                tol=tol,
-                max_iterations=max_iterations,
-                device=device or "cpu",
-                periodic=periodic,
-                concentration=concentration,
+                Task(
+                    (spacing[along], *spacing[:along], *spacing[along + 1 :]),
+                    tol=tol,
+                    max_iterations=max_iterations,
+                    device=device or "cpu",
+                    periodic=periodic,
+                    concentration=concentration,
+                ),
             )
         )
     results = [

@@ -113,20 +113,28 @@ def cell_numbers(conductivity: NDArray[Any], rings: Sequence[bool]) -> Numbers:
     return _numbered(conductivity != 0, rings)[0]
 
 
+def colours_along(
+    shape: Sequence[int], rings: Sequence[bool]
+) -> tuple[list[NDArray[np.int64]], int]:
+    """Numbers along z, y, x whose sum, modulo that of the colours, is the colour of a cell."""
+    along, colours = [np.arange(n) % 2 for n in shape], 2
+    for numbers, ring in zip(along, rings, strict=True):
+        if ring and len(numbers) % 2 and len(numbers) > 1:
+            numbers[-1], colours = 2, 3
+    return along, colours
+
+
 def _numbered(mask: NDArray[np.bool_], rings: Sequence[bool]) -> tuple[Numbers, NDArray[np.int64]]:
     """Number of each True cell, -1 elsewhere; and where layers and colours begin."""
     mask = np.ascontiguousarray(mask)
-    colours, broken = [np.arange(n) % 2 for n in mask.shape], False
-    for along, ring in zip(colours, rings, strict=True):
-        if ring and len(along) % 2 and len(along) > 1:
-            along[-1], broken = 2, True
-    counts = np.zeros((3 if broken else 2, len(mask)), np.int64)
-    _count(mask, *colours, counts)
+    along, colours = colours_along(mask.shape, rings)
+    counts = np.zeros((colours, len(mask)), np.int64)
+    _count(mask, *along, counts)
     begins = np.zeros((len(counts), len(mask) + 1), np.int64)
     begins[:, 1:] = counts.cumsum().reshape(counts.shape)
     begins[1:, 0] = begins[:-1, -1]
     numbers = np.empty(mask.shape, np.int32)
-    _enumerate(mask, *colours, begins, numbers)
+    _enumerate(mask, *along, begins, numbers)
     return numbers, begins
 
 

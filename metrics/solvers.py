@@ -6,6 +6,7 @@ import contextlib
 import io
 import math
 import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,17 @@ class Solution(NamedTuple):
     concentration: NDArray[np.float32] | None = None  # along the first axis
 
 
+class Task(NamedTuple):
+    """What is asked of a solver."""
+
+    spacing: tuple[float, ...]  # along the flux first
+    tol: float
+    max_iterations: int
+    device: str = "cpu"
+    periodic: bool = False
+    concentration: bool = False
+
+
 def check_device(device: str | None) -> None:
     """Raise `InputError` for a torch device that is unknown or not there; None is the CPU."""
     if device is None:
@@ -43,23 +55,13 @@ def check_device(device: str | None) -> None:
 
 
 def check_solver(method: str, device: str | None) -> None:
-    """Raise `InputError` for a solver that is unknown, or cannot run on the device."""
+    """Raise `InputError` for a solver or a device that is unknown or not there."""
     if method not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     check_device(device)
-    if method == "multigrid" and device not in (None, "cpu"):
-        raise InputError(f"the solver multigrid runs on the cpu, not on {device}: use taufactor")
 
 
-def by_taufactor(
-    bodies: list[NDArray[np.bool_]],
-    spacing: tuple[float, ...],
-    *,
-    tol: float,
-    max_iterations: int,
-    device: str,
-    **_: bool,
-) -> list[Solution]:
+def by_taufactor(bodies: Sequence[NDArray[np.bool_]], task: Task) -> list[Solution]:
     """Solve through-connected masks along their first axis: all that touches TauFactor's API."""
     import torch
     from taufactor import AnisotropicSolver
@@ -77,12 +79,12 @@ def by_taufactor(
     # It prints and warns of what is told here by `converged`.
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        omega = _relaxation(masks.shape[1], spacing)
-        solver = Solver(masks.astype(np.uint8), spacing, omega=omega, device=device)
-        while solver.iter < max_iterations and not all(s.converged for s in solutions):
+        omega = _relaxation(masks.shape[1], task.spacing)
+        solver = Solver(masks.astype(np.uint8), task.spacing, omega=omega, device=task.device)
+        while solver.iter < task.max_iterations and not all(s.converged for s in solutions):
             # Its own test stops the batch as one, on an absolute change of tau; ours stops each
             # volume where it would stop alone.
-            limit = min(solver.iter + CHECK_EVERY, max_iterations)
+            limit = min(solver.iter + CHECK_EVERY, task.max_iterations)
             solver.solve(iter_limit=limit, verbose=False, conv_crit=-np.inf)
             solver.compute_metrics()
             fluxes = solver.flux_1d.astype(float)
@@ -92,9 +94,9 @@ def by_taufactor(
             ):
                 before = solutions[i]
                 if not before.converged:
-                    steady = abs(value - before.value) < tol * value
+                    steady = abs(value - before.value) < task.tol * value
                     solutions[i] = Solution(
-                        value, residual, solver.iter, converged=steady and residual < tol
+                        value, residual, solver.iter, converged=steady and residual < task.tol
                     )
     return solutions
 
@@ -105,28 +107,35 @@ def _relaxation(layers: int, spacing: tuple[float, ...]) -> float:
     return 2 - math.pi / (1.5 * layers * max(1.0, math.sqrt(sum(weights) / 3)))
 
 
-def by_multigrid(
-    bodies: list[NDArray[Any]],
-    spacing: tuple[float, ...],
-    *,
-    tol: float,
-    max_iterations: int,
-    device: str,
-    periodic: bool,
-    concentration: bool,
-) -> list[Solution]:
-    """Solve conductivities along their first axis."""
-    from metrics import multigrid
+def by_multigrid(bodies: Sequence[NDArray[Any]], task: Task) -> list[Solution]:
+    """Solve conductivities along their first axis: on a CPU one by one, on a GPU all at once."""
+    from metrics.multigrid import solve
 
     solutions = []
-    for body in bodies:
-        flow = multigrid.solve(
-            body, spacing, tol=tol, max_iterations=max_iterations, periodic=periodic
-        )
-        c = multigrid.concentration(flow, body, periodic=periodic) if concentration else None
-        met = max(flow.spread, flow.residual) < tol
-        solutions.append(Solution(flow.value, flow.spread, flow.iterations, met, c))
+    for system, group in _systems(bodies, task):
+        flow = solve(system, tol=task.tol, max_iterations=task.max_iterations)
+        fields = system.concentrations(group) if task.concentration else [None] * len(group)
+        for i, field in enumerate(fields):
+            spread, residual = float(flow.spread[i]), float(flow.residual[i])
+            met = max(spread, residual) < task.tol
+            value, iterations = float(flow.value[i]), int(flow.iterations[i])
+            solutions.append(Solution(value, spread, iterations, met, field))
     return solutions
+
+
+def _systems(
+    bodies: Sequence[NDArray[Any]], task: Task
+) -> Iterator[tuple[Any, Sequence[NDArray[Any]]]]:
+    """Systems of equations, each with the bodies that it is for."""
+    if task.device == "cpu":
+        from metrics.cells import Cells
+
+        for body in bodies:
+            yield Cells.between_planes(body, task.spacing, periodic=task.periodic), [body]
+    else:
+        from metrics.stencils import Stencils
+
+        yield Stencils(bodies, task.spacing, task.device, periodic=task.periodic), bodies
 
 
 METHODS = {"multigrid": by_multigrid, "taufactor": by_taufactor}

@@ -68,17 +68,18 @@ def diffusivity_tensor(
     >>> diffusivity_tensor(layers, diffusivities={0: 1.0, 1: 0.25}).diagonal().round(6).tolist()
     [0.4, 0.625, 0.625]
     """
+    from metrics.cells import Cells
     from metrics.multigrid import homogenise
 
     v = as_volume(volume)
     values = diffusivities_of(phase, diffusivities)
-    tensor, residual = homogenise(
-        conductivity_of(v, values), v.spacing, tol=tol, max_iterations=max_iterations
-    )
+    systems = Cells.repeated(conductivity_of(v, values), v.spacing)
+    energies, residual = homogenise(systems, tol=tol, max_iterations=max_iterations)
     if residual > tol:
         raise ConvergenceError(
             f"diffusivity tensor of phase {', '.join(map(str, values))} did not converge in "
             f"{max_iterations} iterations: residual {residual:.2g}, tol is {tol:g}; raise "
             "max_iterations, or tol"
         )
-    return tensor
+    # Conductances are in units of that between two cells along z.
+    return energies / (v.labels.size * v.spacing[0] ** 2)

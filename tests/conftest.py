@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -39,6 +40,25 @@ def data_path() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(params=["taufactor", "multigrid", "multigrid by torch"])
+def solver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each solver of the effective diffusivity in turn as the default."""
+    from metrics import solvers
+    from metrics.diffusivity import effective_diffusivity
+    from metrics.stencils import Stencils
+
+    method, _, library = request.param.partition(" by ")
+    defaults = effective_diffusivity.__kwdefaults__ | {"method": method}
+    monkeypatch.setattr(effective_diffusivity, "__kwdefaults__", defaults)
+    if library:
+
+        def systems(bodies: list[Any], task: solvers.Task) -> list[Any]:
+            return [(Stencils(bodies, task.spacing, "cpu", periodic=task.periodic), bodies)]
+
+        monkeypatch.setattr(solvers, "_systems", systems)
+    return request.param
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import gpu, reproduce, train_pretrained
+from benchmarks import gpu, reproduce, speed, speed_diffusivity, train_pretrained
 from benchmarks.compare import _parser as compare_parser
 from slicegan.cli import _parser as slicegan_parser
 
@@ -17,7 +17,7 @@ def test_a_job_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
     def finished(command: list[str]) -> int:
         done.append(command[1:])
         result = next(iter(path for path, words in todo() if words == command[1:]))
-        if len(done) == 4:  # stopped in the first training
+        if len(done) == first_training:  # stopped there
             (result.parent / "config.json").touch()
             return 130
         if result.name != "done":
@@ -27,12 +27,14 @@ def test_a_job_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
     def todo():
         return gpu.stages(tmp_path, Path("original"), 0, "cpu")
 
+    first_training = 1 + next(i for i, (_, words) in enumerate(todo()) if "--preset" in words)
     monkeypatch.setattr(gpu, "finished", finished)
     argv = ["--reference", "original", "--out", str(tmp_path), "--device", "cpu"]
     assert gpu.main(argv) == 130
-    assert "--preset" in done[3]
+    assert "--preset" in done[-1]
     assert gpu.main(argv) == 0
-    assert "--resume" in done[4] and "--preset" not in done[4]
+    after = done[first_training]
+    assert "--resume" in after and "--preset" not in after
     assert len(done) == len(todo()) + 1
     before = len(done)
     assert gpu.main(argv) == 0
@@ -47,5 +49,9 @@ def test_every_command_is_one_that_its_program_takes(tmp_path: Path) -> None:
             compare_parser().parse_args(words)
         elif module == "benchmarks/reproduce.py":
             reproduce._parser().parse_args(words)
+        elif words[0] == "benchmarks.speed_diffusivity":
+            speed_diffusivity._parser().parse_args(words[1:])
+        elif words[0] == "benchmarks.speed":
+            speed._parser().parse_args(words[1:])
         elif words[0] == "benchmarks.train_pretrained":
             train_pretrained._parser().parse_args(words[1:])
