@@ -119,6 +119,9 @@ class Cells:
     def fields(self) -> tuple[Floats, Floats]:
         return np.zeros_like(self.finest.x), np.empty_like(self.finest.x)
 
+    def source_size(self) -> Scalars:
+        return _one(kernels.source_size(self.grid))
+
     def set_profile(self) -> None:
         kernels.set_profile(self.grid, self.x)
 

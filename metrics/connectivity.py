@@ -90,14 +90,7 @@ def percolation(
     >>> percolation(bar_and_stub, phase=1, axis="z")
     Percolation(percolating_fraction=0.75, clusters=2, through_clusters=1, labels=None)
     """
-    mask, clusters, through = _through_clusters(as_volume(volume), phase, axis)
-    through_voxels = int(np.count_nonzero(_members(clusters, through)))
-    return Percolation(
-        percolating_fraction=through_voxels / max(int(np.count_nonzero(mask)), 1),
-        clusters=through.size - 1,
-        through_clusters=int(np.count_nonzero(through)),
-        labels=clusters if labels else None,
-    )
+    return Clusters.of(as_volume(volume), phase).percolation(axis, labels=labels)
 
 
 def through_mask(
@@ -119,28 +112,63 @@ def through_mask(
     >>> through_mask(np.array([[[1, 0, 1]], [[1, 0, 0]]]), phase=1, axis="z")[0].tolist()
     [[True, False, False]]
     """
-    _, clusters, through = _through_clusters(as_volume(volume), phase, axis, periodic)
-    return _members(clusters, through)
+    return Clusters.of(as_volume(volume), phase).through(axis, periodic=periodic)
 
 
-def _through_clusters(
-    v: Volume, phase: int, axis: str, periodic: bool = False
-) -> tuple[NDArray[np.bool_], NDArray[Any], NDArray[np.bool_]]:
-    """Mask of the phase, cluster numbers, and for each number whether it goes through."""
-    import cc3d
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """Connected clusters of a phase, for all that is asked of them.
 
-    along = axis_index(axis)
-    mask = np.asarray(v.mask(phase))
-    clusters, count = cc3d.connected_components(
-        mask, connectivity=6, binary_image=True, return_N=True
-    )
-    joined: NDArray[np.integer] = np.arange(count + 1)
-    if periodic:
-        joined = _joined(clusters, count, [k for k in range(3) if k != along])
-    first, last = (joined[np.unique(clusters.take(layer, axis=along))] for layer in (0, -1))
-    through = np.isin(joined, np.intersect1d(first, last))
-    through[0] = False
-    return mask, clusters, through
+    Attributes
+    ----------
+    voxels : int
+        Of the phase.
+    count : int
+        Clusters.
+    labels : (Z, Y, X) unsigned ndarray
+        Number of the cluster of each voxel, 1..`count`; 0 outside the phase.
+    """
+
+    voxels: int
+    count: int
+    labels: NDArray[Any]
+
+    @classmethod
+    def of(cls, v: Volume, phase: int) -> Clusters:
+        """Label the clusters of a phase; errors as in `percolation`."""
+        import cc3d
+
+        mask = np.asarray(v.mask(phase))
+        labels, count = cc3d.connected_components(
+            mask, connectivity=6, binary_image=True, return_N=True
+        )
+        return cls(int(np.count_nonzero(mask)), count, labels)
+
+    def percolation(self, axis: str, *, labels: bool = False) -> Percolation:
+        """What `metrics.percolation` says of the phase."""
+        through = self._go_through(axis, periodic=False)
+        voxels = int(np.count_nonzero(_members(self.labels, through)))
+        return Percolation(
+            percolating_fraction=voxels / max(self.voxels, 1),
+            clusters=self.count,
+            through_clusters=int(np.count_nonzero(through)),
+            labels=self.labels if labels else None,
+        )
+
+    def through(self, axis: str, *, periodic: bool = False) -> NDArray[np.bool_]:
+        """What `metrics.through_mask` says of the phase."""
+        return _members(self.labels, self._go_through(axis, periodic))
+
+    def _go_through(self, axis: str, periodic: bool) -> NDArray[np.bool_]:
+        """For each number, whether its cluster touches both faces; 0 does not."""
+        along = axis_index(axis)
+        joined: NDArray[np.integer] = np.arange(self.count + 1)
+        if periodic:
+            joined = _joined(self.labels, self.count, [k for k in range(3) if k != along])
+        first, last = (joined[np.unique(self.labels.take(end, axis=along))] for end in (0, -1))
+        through = np.isin(joined, np.intersect1d(first, last))
+        through[0] = False
+        return through
 
 
 def _joined(clusters: NDArray[Any], count: int, axes: Sequence[int]) -> NDArray[np.integer]:

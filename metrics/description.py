@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from numpy.typing import NDArray
 
 from metrics.chords import chord_length
-from metrics.connectivity import percolation
-from metrics.diffusivity import effective_diffusivity
+from metrics.connectivity import Clusters
+from metrics.diffusivity import diffusivity_in
 from metrics.fraction import fractions_of
 from metrics.neighbourhood import Neighbourhood, count_neighbourhood
+from metrics.solvers import check_solver
 from metrics.surface import interface_areas, surface_of
 from metrics.thickness import local_thickness
 from metrics.topology import euler_number
-from metrics.tpb import edge_density, tpb_density
+from metrics.tpb import active_edge_density, edge_density
 from metrics.volume import AXES, InputError, Volume, as_volume
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class Subject:
     def crofton(self) -> dict[tuple[int, int], float]:
         """Interface areas by the Crofton estimator, counted once."""
         return interface_areas(self.volume, estimator="crofton")
+
+    @cached_property
+    def clusters(self) -> dict[int, Clusters]:
+        """Connected clusters of each phase by its label, found once."""
+        return {label: Clusters.of(self.volume, label) for label in self.volume.phase_labels}
 
     def phases(self) -> Iterator[tuple[int, str]]:
         """Label and name of each phase."""
@@ -101,7 +107,7 @@ def describe(
     Raises
     ------
     InputError
-        If a metric is unknown.
+        If a metric, the solver or the device is unknown.
 
     Examples
     --------
@@ -113,6 +119,7 @@ def describe(
     import pandas as pd
 
     names = DEFAULT_METRICS if metrics is None else known_metrics(metrics, tuple(METRICS))
+    check_solver(solver, device)
     rows, _ = measure(as_volume(volume), names, solver=solver, device=device)
     return pd.DataFrame(rows, columns=list(Row._fields))
 
@@ -170,7 +177,8 @@ def _tpb_density(s: Subject) -> Values:
 def _active_tpb_density(s: Subject) -> Values:
     if len(s.volume.phases) > 2:
         for axis in AXES:
-            density = tpb_density(s.volume, active=axis)
+            through = (clusters.through(axis) for clusters in s.clusters.values())
+            density = active_edge_density(s.volume, through)
             yield "", axis, density, s.unit(-2), f"{EDGES}; all three phases through-connected"
 
 
@@ -189,14 +197,14 @@ def _euler_density(s: Subject) -> Values:
 
 def _percolating_fraction(s: Subject) -> Values:
     for label, name, axis in s.directions():
-        fraction = percolation(s.volume, phase=label, axis=axis).percolating_fraction
+        fraction = s.clusters[label].percolation(axis).percolating_fraction
         yield name, axis, fraction, "", "6-connected to both faces / all voxels of the phase"
 
 
 def _effective_diffusivity(s: Subject) -> Values:
     for label, name, axis in s.directions():
-        result = effective_diffusivity(
-            s.volume, phase=label, axis=axis, method=s.solver, device=s.device, throw=False
+        result = diffusivity_in(
+            s.clusters[label], s.volume, axis=axis, method=s.solver, device=s.device
         )
         definition = (
             "D_eff/D_0, Dirichlet planes half a voxel outside, no flux at the sides "

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.connectivity import through_mask
+from metrics.connectivity import Clusters
 from metrics.solvers import METHODS, Solution, Task, check_solver
 from metrics.volume import InputError, Phase, Volume, as_volume, axis_index
+
+TOL = 2e-3
+MAX_ITERATIONS = 50_000
 
 
 class ConvergenceError(RuntimeError):
@@ -112,8 +115,8 @@ def effective_diffusivity(
     periodic: bool = False,
     concentration: bool = False,
     method: str = "multigrid",
-    tol: float = 2e-3,
-    max_iterations: int = 50_000,
+    tol: float = TOL,
+    max_iterations: int = MAX_ITERATIONS,
     device: str | None = None,
     throw: bool = True,
 ) -> Diffusivity | list[Diffusivity]:
@@ -211,30 +214,16 @@ def effective_diffusivity(
     if not volumes:
         return []
 
-    along, spacing = axis_index(axis), volumes[0].spacing
     bodies = [_Body.of(v, values, axis, periodic) for v in volumes]
-    # Exact where all layers have the same section, be it none; the others are solved.
-    exact = [body.exact(concentration) for body in bodies]
-    unsolved = [body.conductivity for body, known in zip(bodies, exact, strict=True) if not known]
-    solved: Iterator[Solution] = iter(())
-    if unsolved:
-        solved = iter(
-            METHODS[method](
-                unsolved,
-                Task(
-                    (spacing[along], *spacing[:along], *spacing[along + 1 :]),
-                    tol=tol,
-                    max_iterations=max_iterations,
-                    device=device or "cpu",
-                    periodic=periodic,
-                    concentration=concentration,
-                ),
-            )
-        )
-    results = [
-        body.result(known or next(solved), axis, method)
-        for body, known in zip(bodies, exact, strict=True)
-    ]
+    task = Task(
+        _along_first(volumes[0].spacing, axis),
+        tol=tol,
+        max_iterations=max_iterations,
+        device=device or "cpu",
+        periodic=periodic,
+        concentration=concentration,
+    )
+    results = _solved(bodies, axis, method, task)
     failed = [result for result in results if not result.converged]
     if failed and throw:
         worst = max(result.residual for result in failed)
@@ -245,6 +234,31 @@ def effective_diffusivity(
             f"{worst:.2g}, tol is {tol:g}; raise max_iterations, or tol"
         )
     return results if batch is volume else results[0]
+
+
+def diffusivity_in(
+    clusters: Clusters, v: Volume, *, axis: str, method: str, device: str | None
+) -> Diffusivity:
+    """`effective_diffusivity` of a phase of which the clusters are known, converged or not."""
+    task = Task(_along_first(v.spacing, axis), TOL, MAX_ITERATIONS, device or "cpu")
+    (result,) = _solved([_Body.of_clusters(clusters, axis)], axis, method, task)
+    return result
+
+
+def _along_first(spacing: tuple[float, float, float], axis: str) -> tuple[float, ...]:
+    along = axis_index(axis)
+    return (spacing[along], *spacing[:along], *spacing[along + 1 :])
+
+
+def _solved(bodies: Sequence[_Body], axis: str, method: str, task: Task) -> list[Diffusivity]:
+    # Exact where all layers have the same section, be it none; the others are solved.
+    exact = [body.exact(task.concentration) for body in bodies]
+    unsolved = [body.conductivity for body, known in zip(bodies, exact, strict=True) if not known]
+    solved = iter(METHODS[method](unsolved, task) if unsolved else ())
+    return [
+        body.result(known or next(solved), axis, method)
+        for body, known in zip(bodies, exact, strict=True)
+    ]
 
 
 def _check(volumes: list[Volume], tol: float, max_iterations: int) -> None:
@@ -291,18 +305,19 @@ class _Body:
     def of(cls, v: Volume, values: Mapping[int, float], axis: str, periodic: bool) -> _Body:
         if list(values.values()) == [1.0]:
             (phase,) = values
-            voxels = int(np.count_nonzero(v.mask(phase)))
-            mean = voxels / v.labels.size
-            conductivity: NDArray[Any] = through_mask(v, phase=phase, axis=axis, periodic=periodic)
-        else:
-            conductivity = conductivity_of(v, values)
-            open_ = (conductivity > 0).view(np.uint8)
-            voxels, mean = int(np.count_nonzero(open_)), float(conductivity.mean(dtype=float))
-            both = Phase("closed", 0, 0), Phase("open", 1, 1)
-            conductivity *= through_mask(
-                Volume(open_, phases=both), phase=1, axis=axis, periodic=periodic
-            )
-        return cls(np.moveaxis(conductivity, axis_index(axis), 0), voxels, mean)
+            return cls.of_clusters(Clusters.of(v, phase), axis, periodic)
+        conductivity = conductivity_of(v, values)
+        mean = float(conductivity.mean(dtype=float))
+        both = Phase("closed", 0, 0), Phase("open", 1, 1)
+        clusters = Clusters.of(Volume((conductivity > 0).view(np.uint8), phases=both), 1)
+        conductivity *= clusters.through(axis, periodic=periodic)
+        return cls(np.moveaxis(conductivity, axis_index(axis), 0), clusters.voxels, mean)
+
+    @classmethod
+    def of_clusters(cls, clusters: Clusters, axis: str, periodic: bool = False) -> _Body:
+        mask = clusters.through(axis, periodic=periodic)
+        mean = clusters.voxels / mask.size
+        return cls(np.moveaxis(mask, axis_index(axis), 0), clusters.voxels, mean)
 
     def exact(self, concentration: bool) -> Solution | None:
         """Solution of a body whose layers all have the same section; None for others."""

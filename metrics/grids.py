@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Numbers = NDArray[np.int32]
+# Unsigned, as numba looks for negative indices of others: a pass takes a third of the time.
+Links = NDArray[np.uint32]
 
 COARSEST = 4  # cells along the longest side
 
@@ -33,26 +35,26 @@ class Grid(NamedTuple):
 
     Attributes
     ----------
-    neighbours : (6, n) int32 ndarray
+    neighbours : (6, n) uint32 ndarray
         Numbers of the cells before and after along z, y, x; n where there is none.
     weights : (3,) or (6, n) float32 ndarray
         Conductances: of all faces normal to z, y, x; or of each face of each cell, to a plane where
         a cell of the first or last layer has no neighbour.
     inverse : (n,) float32 ndarray
         One over the sum of the conductances of a cell, planes included; 0 where that is 0.
-    begins : (colours, Z + 1) int64 ndarray
+    begins : (colours, Z + 1) uint32 ndarray
         Number of the first cell of each layer of each colour, and of the one after the last.
-    parents : (n,) int32 ndarray
+    parents : (n,) uint32 ndarray
         Number of the coarse cell around each; empty for the coarsest grid.
     planes : bool
         Whether the first and the last layer lie half a cell from planes.
     """
 
-    neighbours: Numbers
+    neighbours: Links
     weights: Floats
     inverse: Floats
-    begins: NDArray[np.int64]
-    parents: Numbers
+    begins: Links
+    parents: Links
     planes: bool
 
     @property
@@ -94,12 +96,12 @@ def grids(
         inverse = np.empty(neighbours.shape[1], np.float32)
         _invert(neighbours, weights, begins, planes, inverse)
         if max(numbers.shape) <= COARSEST:
-            none = np.empty(0, np.int32)
+            none = np.empty(0, np.uint32)
             return [*levels, Grid(neighbours, weights, inverse, begins, none, planes)]
         above = np.zeros([(n + 1) // 2 for n in numbers.shape], np.bool_)
         _cover(numbers, above)
         coarse, coarse_begins = _numbered(above, rings)
-        parents = np.empty(neighbours.shape[1], np.int32)
+        parents = np.empty(neighbours.shape[1], np.uint32)
         _adopt(numbers, coarse, parents)
         levels.append(Grid(neighbours, weights, inverse, begins, parents, planes))
         numbers, begins = coarse, coarse_begins
@@ -124,13 +126,13 @@ def colours_along(
     return along, colours
 
 
-def _numbered(mask: NDArray[np.bool_], rings: Sequence[bool]) -> tuple[Numbers, NDArray[np.int64]]:
+def _numbered(mask: NDArray[np.bool_], rings: Sequence[bool]) -> tuple[Numbers, Links]:
     """Number of each True cell, -1 elsewhere; and where layers and colours begin."""
     mask = np.ascontiguousarray(mask)
     along, colours = colours_along(mask.shape, rings)
     counts = np.zeros((colours, len(mask)), np.int64)
     _count(mask, *along, counts)
-    begins = np.zeros((len(counts), len(mask) + 1), np.int64)
+    begins = np.zeros((len(counts), len(mask) + 1), np.uint32)
     begins[:, 1:] = counts.cumsum().reshape(counts.shape)
     begins[1:, 0] = begins[:-1, -1]
     numbers = np.empty(mask.shape, np.int32)
@@ -138,13 +140,13 @@ def _numbered(mask: NDArray[np.bool_], rings: Sequence[bool]) -> tuple[Numbers, 
     return numbers, begins
 
 
-def _neighbours(numbers: Numbers, begins: NDArray[np.int64], rings: Sequence[bool]) -> Numbers:
+def _neighbours(numbers: Numbers, begins: Links, rings: Sequence[bool]) -> Links:
     places = []
     for n, ring in zip(numbers.shape, rings, strict=True):
         both = np.arange(n) + np.array([[-1], [1]])
         # A ring of one would be its own neighbour.
         places.append(both % n if ring and n > 1 else np.where(both < n, both, -1))
-    found = np.empty((6, int(begins[-1, -1])), np.int32)
+    found = np.empty((6, int(begins[-1, -1])), np.uint32)
     _link(numbers, *places, found)
     return found
 

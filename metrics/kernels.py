@@ -32,7 +32,7 @@ def _to_neighbours(neighbours, weights, x, i):  # type: ignore[no-untyped-def]
     From differences: as a difference of sums, the rounding of the sum of conductances would act as
     a sink, and fluxes through the layers differ by a thousandth.
     """
-    n = np.int32(neighbours.shape[1])
+    n = np.uint32(neighbours.shape[1])
     here, none = x[i], np.float32(0)
     total = none
     if weights.ndim == 1:
@@ -52,7 +52,8 @@ def _to_neighbours(neighbours, weights, x, i):  # type: ignore[no-untyped-def]
 @kernel
 def relax(grid, x, b, start, stop):  # type: ignore[no-untyped-def]
     """Solve for each cell of a colour."""
-    for i in numba.prange(start, stop):
+    for k in numba.prange(stop - start):
+        i = np.uint64(start + k)  # unsigned: see grids
         x[i] = grid.inverse[i] * (b[i] + _from_neighbours(grid.neighbours, grid.weights, x, i))
 
 
@@ -125,6 +126,16 @@ def set_residual(grid, x, step, r):  # type: ignore[no-untyped-def]
                 of_layer += rest * rest
         total += of_layer
     return total
+
+
+@inline
+def source_size(grid):  # type: ignore[no-untyped-def]
+    """Norm of the conductances to the plane of concentration 1."""
+    total = 0.0
+    for colour in range(len(grid.begins)):
+        for i in range(grid.begins[colour, 0], grid.begins[colour, 1]):
+            total += np.float64(weight_to_plane(grid.weights, 0, i)) ** 2
+    return np.sqrt(total)
 
 
 @kernel

@@ -62,6 +62,9 @@ class System(Protocol):
     def fields(self) -> tuple[Any, Any]:
         """A search direction of 0, and place for what the matrix makes of it."""
 
+    def source_size(self) -> Scalars:
+        """Norm of what flows in from the planes where the solution is 0."""
+
     def set_profile(self) -> None:
         """Start from the solution of an open volume."""
 
@@ -113,13 +116,13 @@ def solve(system: System, *, tol: float, max_iterations: int) -> Flow:
     Parameters
     ----------
     system : System
-        With a solution of 0; at least one cluster must connect both layers.
+        At least one cluster of each volume must connect both layers.
     tol : float
         Bound of both `Flow.spread` and `Flow.residual`.
     max_iterations : int
         Of conjugate gradients.
     """
-    size = np.sqrt(system.set_residual())  # of the source alone, as the solution is 0
+    size = system.source_size()
     system.set_profile()
 
     def done(residual: Scalars) -> NDArray[np.bool_]:
@@ -163,22 +166,21 @@ def _conjugate_gradients(
     p, q = system.fields()
     start = residual = np.sqrt(system.set_residual())
     at_rest = start == 0
-    fresh = np.ones_like(at_rest)  # has no direction yet
     rho, iterations = np.ones_like(start), np.zeros(len(start), np.int64)
     for iteration in range(1, max_iterations + 1):
         if at_rest.all():
             break
         _cycle(system.levels, 0)
         before, rho = rho, system.dot()
-        system.set_direction(p, _ratio(rho, before, ~(fresh | at_rest)))
+        system.set_direction(p, _ratio(rho, before, ~at_rest))
         length = _ratio(rho, system.multiply(p, q), ~at_rest)
         residual = np.sqrt(system.advance(p, q, length))
         iterations[~at_rest] = iteration
         if iteration % CHECK_EVERY == 0:
             at_rest = at_rest | done(residual)
-        fresh = ~at_rest & (residual < ROUNDING * start)
-        if fresh.any():
-            start = np.where(fresh, np.sqrt(system.set_residual()), start)
+        worn = ~at_rest & (residual < ROUNDING * start)
+        if worn.any():
+            start = np.where(worn, np.sqrt(system.set_residual()), start)
             at_rest = at_rest | (start == 0)
     return residual, iterations
 

@@ -129,6 +129,10 @@ class Stencils:
     def fields(self) -> tuple[Tensor, Tensor]:
         return torch.zeros_like(self.finest.x), torch.empty_like(self.finest.x)
 
+    def source_size(self) -> Scalars:
+        first = self.finest.conductances[0][:, :1]
+        return np.sqrt(_totals(first, first))
+
     def set_profile(self) -> None:
         layers = self.shape[0]
         profile = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -76,9 +77,8 @@ def tpb_density(
     if active is None:
         density = edge_density(count_neighbourhood(v, periodic=periodic))
     else:
-        codes = _active_codes(v, active)
-        edges = count_triple_edges(codes, len(v.phase_labels), periodic=periodic)
-        density = _per_volume(v, edges)
+        masks = (through_mask(v, phase=label, axis=active) for label in v.phase_labels)
+        density = active_edge_density(v, masks, periodic=periodic)
     return density / STAIRCASE if estimator == "isotropic" else density
 
 
@@ -87,14 +87,16 @@ def edge_density(counts: Neighbourhood) -> float:
     return _per_volume(counts.volume, counts.edges)
 
 
-def _per_volume(v: Volume, edges: NDArray[np.int64]) -> float:
-    return float(edges @ np.array(v.spacing) / (v.labels.size * v.voxel_volume))
-
-
-def _active_codes(v: Volume, axis: str) -> NDArray[np.uint8]:
-    """Ranks of the phases where they are through-connected, and one more everywhere else."""
+def active_edge_density(
+    v: Volume, through: Iterable[NDArray[np.bool_]], *, periodic: bool | str = False
+) -> float:
+    """TPB density by voxel edges between voxels that are through-connected: a mask a phase."""
     dead = len(v.phase_labels)
     codes = np.full(v.shape, dead, np.uint8)
-    for rank, label in enumerate(v.phase_labels):
-        codes[through_mask(v, phase=label, axis=axis)] = rank
-    return codes
+    for rank, mask in enumerate(through):
+        codes[mask] = rank
+    return _per_volume(v, count_triple_edges(codes, dead, periodic=periodic))
+
+
+def _per_volume(v: Volume, edges: NDArray[np.int64]) -> float:
+    return float(edges @ np.array(v.spacing) / (v.labels.size * v.voxel_volume))
