@@ -108,16 +108,19 @@ def two_point_correlation(
     """
     v = as_volume(volume)
     lag = check_max_lag(v, max_lag)
-    probability, pairs = two_point_map(v, phase=phase, other=other, max_lag=lag, periodic=periodic)
-    reach = probability.shape[0] // 2, probability.shape[1] // 2, probability.shape[2] // 2
+    reach = _reach(v, lag)
+    probability, pairs = _map(v, phase, other, reach, periodic)
+    zero = [n - 1 - last for n, last in zip(pairs.shape, reach, strict=True)]
     lags = np.arange(lag + 1)
     axis, axis_pairs = {}, {}
     for d, name in enumerate(AXES):
-        line = tuple(slice(c, None) if k == d else c for k, c in enumerate(reach))
+        line = tuple(slice(c, None) if k == d else c for k, c in enumerate(zero))
         missing = (0, lag - reach[d])
         axis[name] = np.pad(probability[line], missing, constant_values=np.nan)
         axis_pairs[name] = np.pad(pairs[line], missing)
-    return TwoPoint(lags, axis, axis_pairs, *_radial(v, probability, pairs, lag), unit=v.unit)
+    if other is None:
+        pairs[1:] *= 2  # each lag stands for its opposite as well
+    return TwoPoint(lags, axis, axis_pairs, *_radial(v, probability, pairs, zero, lag), unit=v.unit)
 
 
 def two_point_map(
@@ -139,11 +142,27 @@ def two_point_map(
         or the side less one where that is smaller.
     """
     v = as_volume(volume)
-    reach = [min(check_max_lag(v, max_lag), n - 1) for n in v.shape]
+    found = _map(v, phase, other, _reach(v, check_max_lag(v, max_lag)), periodic)
+    if other is None:
+        probability, pairs = (np.concatenate([half[:0:-1, ::-1, ::-1], half]) for half in found)
+        return probability, pairs
+    return found
+
+
+def _reach(v: Volume, max_lag: int) -> list[int]:
+    return [min(max_lag, n - 1) for n in v.shape]
+
+
+def _map(
+    v: Volume, phase: int, other: int | None, reach: Sequence[int], periodic: bool
+) -> tuple[Floats, Counts]:
+    """Map of all lags; of one phase only those with z >= 0: opposite ones are the same pairs."""
+    lags = [np.arange(-lag, lag + 1) for lag in reach]
+    if other is None:
+        lags[0] = lags[0][reach[0] :]
     i = v.mask(phase)
     j = i if other is None else v.mask(other)
     phi_i, phi_j = i.mean(), j.mean()
-    lags = [np.arange(-lag, lag + 1) for lag in reach]
     if periodic:
         sizes = list(v.shape)
     else:
@@ -161,7 +180,8 @@ def two_point_map(
         # (i - phi_i)(j - phi_j) summed over the overlap leaves the means of its two windows.
         sums_i = _window_sums(i, reach)
         sums_j = sums_i if j is i else _window_sums(j, reach)
-        mean_i, mean_j = sums_i / pairs, sums_j[::-1, ::-1, ::-1] / pairs
+        kept = np.s_[-len(lags[0]) :]
+        mean_i, mean_j = sums_i[kept] / pairs, sums_j[::-1, ::-1, ::-1][kept] / pairs
         mean_product = phi_j * mean_i + phi_i * mean_j - phi_i * phi_j
     return covariance / pairs + mean_product, pairs
 
@@ -191,7 +211,7 @@ def _correlate(i: Floats32, j: Floats32, sizes: Sequence[int], lags: Sequence[Co
     return fft.irfft(product, n=sizes[2], axis=2, workers=threads)[:, :, lags[2]]
 
 
-def _window_sums(mask: NDArray[np.bool_], reach: list[int]) -> Counts:
+def _window_sums(mask: NDArray[np.bool_], reach: Sequence[int]) -> Counts:
     """For each lag r, the voxels of the mask at an x whose x + r lies in the volume too.
 
     That is a box sum of the mask; a cumulative sum along each axis in turn gives all of them,
@@ -215,13 +235,11 @@ def _with_zero(layers: NDArray[Any]) -> Counts:
 
 
 def _radial(
-    v: Volume, probability: Floats, pairs: Counts, lag: int
+    v: Volume, probability: Floats, pairs: Counts, zero: Sequence[int], lag: int
 ) -> tuple[Floats, Floats, Floats, Counts]:
     width = min(v.spacing)
     edges = np.append(0, np.arange(0.5, lag + 1)) * width
-    offsets = [
-        (np.arange(n) - n // 2) * h for n, h in zip(probability.shape, v.spacing, strict=True)
-    ]
+    offsets = [(np.arange(n) - c) * h for n, c, h in zip(pairs.shape, zero, v.spacing, strict=True)]
     squares = np.ix_(*[o**2 for o in offsets])
     distance = np.sqrt(squares[0] + squares[1] + squares[2]).ravel()
     bins = np.digitize(distance, edges) - 1
