@@ -22,7 +22,7 @@ from metrics.comparison import Comparison, check_metrics, compare
 from metrics.fraction import volume_fraction
 from metrics.io import read
 from metrics.matching import match
-from metrics.measuring import ALL_METRICS
+from metrics.measuring import ALL_METRICS, CURVE
 from metrics.provenance import machine, versions
 from metrics.report import check_folder, terminal_table, write_report
 from metrics.sampling import Sampling, plan_subvolumes
@@ -30,11 +30,13 @@ from metrics.volume import InputError, Volume
 
 FAIL_VERDICTS = {"never": (), "differs": ("differs",), "unsure": ("differs", "cannot tell")}
 
-# Measured on two cores of a 2.3 GHz Xeon, for a guess before the work starts: a diffusivity takes
-# about this long per voxel (TauFactor: and layer), all the rest per voxel and phase.
-SECONDS_MULTIGRID = 3e-7
+# Measured on two cores of a 2.3 GHz Xeon, for a guess before the work starts: core seconds for each
+# voxel and phase (diffusivity by TauFactor: and layer along each axis), and what each comparison
+# takes beside.
+SECONDS = {"effective_diffusivity": 5e-7, "local_thickness": 2.4e-7, CURVE: 1.2e-7}
+SECONDS_OTHER = 1.5e-8
 SECONDS_TAUFACTOR = 6e-8
-SECONDS_OTHERS = 4e-7
+SECONDS_ALWAYS = 5
 
 
 class Sample(NamedTuple):
@@ -232,12 +234,12 @@ def _estimate(
     sampling: Sampling, phases: int, metrics: Sequence[str], solver: str, workers: int
 ) -> float:
     z, y, x = sampling.shape
-    seconds = SECONDS_OTHERS * phases
-    if "effective_diffusivity" in metrics:
-        each = SECONDS_TAUFACTOR * (z + y + x) if solver == "taufactor" else 3 * SECONDS_MULTIGRID
-        seconds += each * phases
+    seconds = {name: SECONDS.get(name, SECONDS_OTHER) for name in metrics}
+    if solver == "taufactor" and "effective_diffusivity" in metrics:
+        seconds["effective_diffusivity"] = SECONDS_TAUFACTOR * (z + y + x)
     blocks = len(sampling.gen) + len(sampling.real)
-    return seconds * z * y * x * blocks / min(workers, blocks)
+    work = sum(seconds.values()) * phases * z * y * x * blocks
+    return SECONDS_ALWAYS + work / min(workers, blocks)
 
 
 def _duration(seconds: float) -> str:

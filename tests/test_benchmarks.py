@@ -9,10 +9,20 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmarks import coverage, demo, export, pairs, picture, speed, speed_diffusivity
+from benchmarks import (
+    coverage,
+    demo,
+    export,
+    pairs,
+    picture,
+    speed,
+    speed_compare,
+    speed_diffusivity,
+)
 from benchmarks.tables import markdown, write_result
-from metrics import TABLE_COLUMNS, read, volume_fraction, write
+from metrics import ALL_METRICS, TABLE_COLUMNS, read, volume_fraction, write
 from metrics.shapes import gaussian_random_field, plurigaussian
+from slicegan.generation import generate
 
 
 def test_result_page_says_how_it_was_made(tmp_path: Path) -> None:
@@ -97,6 +107,23 @@ def test_speed_of_the_solver_runs_and_goes_on(
     page = (tmp_path / "speed_diffusivity.md").read_text()
     assert "GB/s" in page and "to the power, TauFactor" in page
     assert (tmp_path / "speed_diffusivity.png").stat().st_size > 1000
+
+
+def test_the_whole_comparison_is_measured_row_by_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in = generate("nmc", 64, seed=1)
+    monkeypatch.setattr(speed_compare.datasets, "load", lambda name: stand_in)
+    for label in ("before", "after", "after"):
+        arguments = ["--label", label, "--size", "64", "--out", str(tmp_path)]
+        assert speed_compare.main(arguments) == 0
+    table = pd.read_csv(tmp_path / "speed_compare.csv")
+    assert table["version"].tolist() == ["before", "after"]
+    assert set(ALL_METRICS) <= set(table)
+    assert (table[["s wall", "GiB", "effective_diffusivity", "two_point_correlation"]] > 0).all(
+        axis=None
+    )
+    assert "about" in table["said before"][0]
 
 
 def test_demo_twin_has_the_fraction_of_its_model() -> None:
