@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -42,8 +43,9 @@ def compare(checkout: Path, folder: Path, names: Sequence[str]) -> tuple[float, 
     """Wall seconds of the command, and its summary."""
     command = [sys.executable, str(checkout / "benchmarks" / "compare.py"), *names]
     command += ["--metrics", ",".join(ALL_METRICS), "--out", "out"]
+    environment = os.environ | {"PYTHONPATH": str(checkout)}  # before what is installed
     start = perf_counter()
-    subprocess.run(command, check=True, cwd=folder, stdout=subprocess.PIPE)
+    subprocess.run(command, check=True, cwd=folder, stdout=subprocess.PIPE, env=environment)
     seconds = perf_counter() - start
     return seconds, json.loads((folder / "out" / "summary.json").read_text())
 

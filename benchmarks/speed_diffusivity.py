@@ -8,8 +8,8 @@ on a small cube, one after another. Ours includes finding what percolates and bu
 grids. The error is that of the value against our own solve to 1e-10, which the tests hold to a
 float64 sparse solve; PoreSpy and OpenImpala put the planes into the outermost voxels, which is
 another quantity: no error is given. A size larger than a volume is left out, and so are peers
-where they would take hours or more memory than the machine has, and a size that has its rows in the
-CSV, so that a run that was stopped goes on. `generated pore` is that of a shipped generator, at any
+where they would take hours or more memory than the machine has, and rows that the CSV has already,
+so that a run that was stopped goes on. `generated pore` is that of a shipped generator, at any
 size; on a GPU (``--device cuda``) ours finds what percolates on the CPU.
 """
 
@@ -20,7 +20,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -33,7 +33,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks import datasets
-from benchmarks.processes import Run, measured_in_turn, serve
+from benchmarks.processes import measured_in_turn, serve
 from benchmarks.speed import MEMORY_FLOOR, WARM_UP
 from benchmarks.tables import device_name, module_command, write_result
 from metrics.connectivity import through_mask
@@ -52,7 +52,9 @@ CASES = {
     "generated pore": (GENERATED, 0),
     "snow": ("snow", 0),  # small, and on every machine
 }
-OURS, EXACT = "multigrid", "exact"
+KEY = ["case", "size", "solver"]
+OURS, EXACT = "multigrid", "multigrid to 1e-10"
+FLOATS = "%.10g"  # errors are made from what the file holds
 REPEATS = 3
 # Largest cubes: PoreSpy takes 500 bytes a voxel, OpenImpala's wheel solves with SciPy here.
 LARGEST = {"PoreSpy": 256, "OpenImpala": 64}
@@ -128,33 +130,31 @@ def serve_solver(solver: str, case: str, size: int, device: str) -> None:
     serve(partial(solve, labels, phase, device), device=device)
 
 
-def measured(case: str, size: int, solvers: Sequence[str], device: str) -> list[dict[str, Any]]:
-    """One row a solver."""
-    module = [sys.executable, "-m", "benchmarks.speed_diffusivity", "--device", device]
+def measured(case: str, size: int, solver: str, device: str) -> dict[str, Any]:
+    """One row."""
+    command = [sys.executable, "-m", "benchmarks.speed_diffusivity", "--device", device]
+    command += ["--serve", solver, case, str(size)]
+    runs = measured_in_turn({solver: command}, REPEATS if solver == OURS else 1)[solver]
+    value, iterations = runs[0].answer
+    return {
+        "case": case,
+        "size": size,
+        "solver": solver,
+        "seconds": median(run.seconds for run in runs),
+        "bytes a voxel": median(run.memory for run in runs) / size**3,
+        "D_eff": value,
+        "iterations": iterations,
+    }
 
-    def runs_of(solver: str, repeats: int) -> list[Run]:
-        command = [*module, "--serve", solver, case, str(size)]
-        return measured_in_turn({solver: command}, repeats)[solver]
 
-    truth, _ = runs_of(EXACT, 1)[0].answer
-    rows = []
-    for solver in (OURS, *(s for s in solvers if size <= LARGEST.get(s, size))):
-        runs = runs_of(solver, REPEATS if solver == OURS else 1)
-        value, iterations = runs[0].answer
-        rows.append(
-            {
-                "case": case,
-                "size": size,
-                "solver": solver,
-                "seconds": median(run.seconds for run in runs),
-                "bytes a voxel": median(run.memory for run in runs) / size**3,
-                "D_eff": value,
-                "error": abs(value / truth - 1) if solver in SAME_PLANES else np.nan,
-                "iterations": iterations,
-            }
-        )
-        print(rows[-1], flush=True)
-    return rows
+def wanted(args: argparse.Namespace) -> Iterator[tuple[str, int, str]]:
+    """Case, size and solver of each row, small ones first."""
+    for size in sorted(args.sizes):
+        for case in args.cases:
+            if fits(case, size):
+                for solver in (OURS, EXACT, *args.peers):
+                    if size <= LARGEST.get(solver, size):
+                        yield case, size, solver
 
 
 def bandwidth() -> float:
@@ -229,13 +229,19 @@ def figure(rows: pd.DataFrame, file: Path) -> None:
 
 
 def beside(rows: pd.DataFrame) -> pd.DataFrame:
-    """Each row with its time and memory over ours on the same cube."""
-    ours = rows[rows.solver == OURS].set_index(["case", "size"])
+    """Each row with its error, and its time and memory over ours on the same cube."""
     keys = pd.MultiIndex.from_frame(rows[["case", "size"]])
+
+    def of(solver: str, column: str) -> pd.Series:
+        found = rows[rows.solver == solver].set_index(["case", "size"])[column]
+        return found.reindex(keys).set_axis(rows.index)
+
     table = rows.copy()
-    table["time / ours"] = rows.seconds.to_numpy() / ours.seconds.reindex(keys).to_numpy()
-    memory = ours["bytes a voxel"].reindex(keys).clip(lower=MEMORY_FLOOR).to_numpy()
-    table["memory / ours"] = rows["bytes a voxel"].to_numpy() / memory
+    known = rows.solver.isin(SAME_PLANES)
+    table["error"] = abs(rows["D_eff"] / of(EXACT, "D_eff") - 1).where(known)
+    table["time / ours"] = rows.seconds / of(OURS, "seconds")
+    memory = of(OURS, "bytes a voxel").clip(lower=MEMORY_FLOOR)
+    table["memory / ours"] = rows["bytes a voxel"] / memory
     return table
 
 
@@ -262,16 +268,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
     file = args.out / "speed_diffusivity.csv"
-    rows = pd.read_csv(file) if file.exists() else pd.DataFrame()
-    done = set() if rows.empty else set(zip(rows["case"], rows["size"], strict=True))
-    for size in sorted(args.sizes):
-        for case in args.cases:
-            if (case, size) not in done and fits(case, size):
-                more = pd.DataFrame(measured(case, size, args.peers, args.device))
-                rows = pd.concat([rows, more], ignore_index=True)[list(more)]
-                args.out.mkdir(parents=True, exist_ok=True)
-                with replacing(file) as temporary:
-                    rows.to_csv(temporary, index=False, float_format="%.6g")
+    rows = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=KEY)
+    done = set(rows[KEY].itertuples(index=False, name=None))
+    for key in wanted(args):
+        if key not in done:
+            new = measured(*key, args.device)
+            print(new, flush=True)
+            rows = pd.DataFrame([*rows.to_dict("records"), new])[list(new)]
+            args.out.mkdir(parents=True, exist_ok=True)
+            with replacing(file) as temporary:
+                rows.to_csv(temporary, index=False, float_format=FLOATS)
+    order = list(CASES)
+    rows = rows.sort_values(
+        ["size", "case"], key=lambda of: of.map(order.index) if of.name == "case" else of,
+        kind="stable", ignore_index=True,
+    )  # fmt: skip
     facts = {
         "command": module_command("speed_diffusivity", argv),
         "repeats": f"ours {REPEATS}, median; peers 1",
@@ -287,7 +298,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     text += "\n![time over voxels](speed_diffusivity.png)"
     write_result(
         args.out / "speed_diffusivity", "Effective diffusivity beside the peers", text,
-        beside(rows), facts,
+        beside(rows), facts, floats=FLOATS,
     )  # fmt: skip
     return 0
 

@@ -38,13 +38,15 @@ def write_result(
     facts: Mapping[str, Any],
     *,
     plain: str = "",
+    floats: str = "%.6g",
 ) -> None:
     """Write ``stem.csv`` and ``stem.md``; `facts` (command, seed, ...) end the page.
 
-    A table too wide for a page can be shown there as `plain` text instead.
+    A table too wide for a page can be shown there as `plain` text instead; `floats` is the format
+    of numbers in the CSV.
     """
     stem.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(stem.with_suffix(".csv"), index=False, float_format="%.6g")
+    table.to_csv(stem.with_suffix(".csv"), index=False, float_format=floats)
     shown = ["```", plain, "```"] if plain else markdown(table)
     lines = [f"# {title}", "", text, "", *shown, "", *fact_lines(facts)]
     stem.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
