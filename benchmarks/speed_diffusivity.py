@@ -220,11 +220,14 @@ def figure(rows: pd.DataFrame, file: Path) -> None:
     panels = plot.subplots(1, len(cases), sharex=True, sharey=True, squeeze=False)[0]
     for panel, case in zip(panels, cases, strict=True):
         for solver, of in rows[rows["case"] == case].groupby("solver", sort=False):
-            panel.loglog(of["size"] ** 3, of.seconds, "o-", label=solver)
+            colour = f"C{list(SOLVERS).index(solver)}"
+            panel.loglog(of["size"] ** 3, of.seconds, "o-", color=colour, label=solver)
         panel.set(title=case, xlabel="voxels")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("time of one solve (s)")
-    panels[0].legend()
+    # One entry a solver, though not each has a line in every panel.
+    lines = {line.get_label(): line for panel in panels for line in panel.get_lines()}
+    plot.legend(lines.values(), lines.keys(), loc="outside upper center", ncols=len(lines))
     plot.savefig(file, format="png", dpi=110)
 
 
@@ -278,11 +281,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.out.mkdir(parents=True, exist_ok=True)
             with replacing(file) as temporary:
                 rows.to_csv(temporary, index=False, float_format=FLOATS)
-    order = list(CASES)
+    order = [*CASES, *SOLVERS]
     rows = rows.sort_values(
-        ["size", "case"], key=lambda of: of.map(order.index) if of.name == "case" else of,
-        kind="stable", ignore_index=True,
-    )  # fmt: skip
+        ["size", "case", "solver"],
+        key=lambda of: of if of.name == "size" else of.map(order.index),
+        ignore_index=True,
+    )
     facts = {
         "command": module_command("speed_diffusivity", argv),
         "repeats": f"ours {REPEATS}, median; peers 1",

@@ -103,7 +103,9 @@ def test_speed_of_the_solver_runs_and_goes_on(
     table = pd.read_csv(tmp_path / "speed_diffusivity.csv")
     assert table["size"].tolist() == [24] * 3 + [32] * 3
     assert set(table.solver) == {"multigrid", "multigrid to 1e-10", "TauFactor"}
-    assert (table.error.dropna() < 2e-3).all() and table.error.count() == 4  # the tolerance of ours; the peer's own is tighter
+    assert (
+        table.error.dropna() < 2e-3
+    ).all() and table.error.count() == 4  # the tolerance of ours; the peer's own is tighter
     page = (tmp_path / "speed_diffusivity.md").read_text()
     assert "GB/s" in page and "to the power, TauFactor" in page
     assert (tmp_path / "speed_diffusivity.png").stat().st_size > 1000

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from diffusing import random_field
 
 from benchmarks.sparse_diffusion import sparse_diffusivity
@@ -196,3 +197,16 @@ def test_unequal_batches_are_refused():
         for pair in itertools.permutations([labels, other]):
             with pytest.raises(InputError, match=f"must have one {what}"):
                 effective_diffusivity(pair, phase=1, axis="z")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_the_value_of_the_cpu():
+    volumes = [random_field((48, 40, 44), fraction) for fraction in (0.4, 0.7)]
+    options = {"phase": 1, "axis": "y", "tol": 1e-5, "concentration": True}
+    for cpu, gpu in zip(
+        effective_diffusivity(volumes, **options),
+        effective_diffusivity(volumes, **options, device="cuda"),
+        strict=True,
+    ):
+        assert gpu.value == pytest.approx(cpu.value, rel=1e-5)
+        np.testing.assert_allclose(gpu.concentration, cpu.concentration, atol=1e-5)
