@@ -49,8 +49,7 @@ CASES = {
     "nmc pore": ("nmc", 0),
     "nmc NMC": ("nmc", 1),
     "berea pore": ("berea", 0),
-    "generated pore": (GENERATED, 0),
-    "snow": ("snow", 0),  # small, and on every machine
+    "generated pore": (GENERATED, 0),  # of any size, and on every machine
 }
 KEY = ["case", "size", "solver"]
 OURS, EXACT = "multigrid", "multigrid to 1e-10"

@@ -95,7 +95,15 @@ def test_speed_runs_and_both_sides_agree(tmp_path: Path) -> None:
 def test_speed_of_the_solver_runs_and_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--cases", "snow", "--peers", "TauFactor", "--out", str(tmp_path), "--sizes"]
+    arguments = [
+        "--cases",
+        "generated pore",
+        "--peers",
+        "TauFactor",
+        "--out",
+        str(tmp_path),
+        "--sizes",
+    ]
     assert speed_diffusivity.main([*arguments, "24"]) == 0
     assert "24" in capsys.readouterr().out
     assert speed_diffusivity.main([*arguments, "24", "32"]) == 0
