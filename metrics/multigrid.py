@@ -142,16 +142,19 @@ def homogenise(
 
     `tol` bounds the residual over that of the mean gradient alone.
     """
-    worst = 0.0
-    for system in systems:
-        size = np.sqrt(system.set_residual())
-
-        def done(residual: Scalars, limit: Scalars = tol * size) -> NDArray[np.bool_]:
-            return residual < limit
-
-        residual, _ = _conjugate_gradients(system, done, max_iterations)
-        worst = max(worst, *_ratio(residual, size, size > 0))
+    worst = max(_solve_gradient(system, tol, max_iterations) for system in systems)
     return np.array([[a.energy(b)[0] for b in systems] for a in systems]), worst
+
+
+def _solve_gradient(system: System, tol: float, max_iterations: int) -> float:
+    """Solve for the gradient of a system: its residual over that of the gradient alone."""
+    size = np.sqrt(system.set_residual())  # the solution is 0 yet
+
+    def done(residual: Scalars) -> NDArray[np.bool_]:
+        return residual < tol * size
+
+    residual, _ = _conjugate_gradients(system, done, max_iterations)
+    return float(_ratio(residual, size, size > 0).max())
 
 
 def inverse_of(matrix: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.cells import Cells
+from metrics.multigrid import solve
 from metrics.volume import InputError
 
 CHECK_EVERY = 100
@@ -109,8 +111,6 @@ def _relaxation(layers: int, spacing: tuple[float, ...]) -> float:
 
 def by_multigrid(bodies: Sequence[NDArray[Any]], task: Task) -> list[Solution]:
     """Solve conductivities along their first axis: on a CPU one by one, on a GPU all at once."""
-    from metrics.multigrid import solve
-
     solutions = []
     for system, group in _systems(bodies, task):
         flow = solve(system, tol=task.tol, max_iterations=task.max_iterations)
@@ -128,12 +128,10 @@ def _systems(
 ) -> Iterator[tuple[Any, Sequence[NDArray[Any]]]]:
     """Systems of equations, each with the bodies that it is for."""
     if task.device == "cpu":
-        from metrics.cells import Cells
-
         for body in bodies:
             yield Cells.between_planes(body, task.spacing, periodic=task.periodic), [body]
     else:
-        from metrics.stencils import Stencils
+        from metrics.stencils import Stencils  # torch takes seconds to load
 
         yield Stencils(bodies, task.spacing, task.device, periodic=task.periodic), bodies
 

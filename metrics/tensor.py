@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.cells import Cells
 from metrics.diffusivity import ConvergenceError, conductivity_of, diffusivities_of
+from metrics.multigrid import homogenise
 from metrics.volume import Volume, as_volume
 
 
@@ -68,9 +70,6 @@ def diffusivity_tensor(
     >>> diffusivity_tensor(layers, diffusivities={0: 1.0, 1: 0.25}).diagonal().round(6).tolist()
     [0.4, 0.625, 0.625]
     """
-    from metrics.cells import Cells
-    from metrics.multigrid import homogenise
-
     v = as_volume(volume)
     values = diffusivities_of(phase, diffusivities)
     systems = Cells.repeated(conductivity_of(v, values), v.spacing)
