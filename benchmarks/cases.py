@@ -15,9 +15,9 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from metrics.answer import CURVE
 from metrics.files import one_line, replacing
 from metrics.io import write
-from metrics.measuring import CURVE
 from metrics.volume import AXES, Volume, axis_index
 from slicegan.config import DataConfig
 

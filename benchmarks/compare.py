@@ -2,8 +2,9 @@
 
     python benchmarks/compare.py gen.tif real.tif
 
-measures both, sub-volume by sub-volume, prints a verdict per quantity and writes table.csv,
-curves.csv, summary.json and report.html. Exit status: 0 computed, 2 bad input, 3 --fail-on is met.
+measures both, sub-volume by sub-volume, prints a verdict for each quantity and one answer, and
+writes table.csv, distances.csv, curves.csv, summary.json and report.html. Exit status: 0 computed,
+2 bad input, 3 --fail-on is met.
 """
 
 from __future__ import annotations
@@ -17,18 +18,19 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from metrics.answer import CURVE
 from metrics.arguments import Parser, names, phase_table, spacing
 from metrics.comparison import Comparison, check_metrics, compare
 from metrics.fraction import volume_fraction
 from metrics.io import read
-from metrics.matching import match
-from metrics.measuring import ALL_METRICS, CURVE
+from metrics.matching import absent, match
+from metrics.measuring import ALL_METRICS
 from metrics.provenance import machine, versions
 from metrics.report import check_folder, terminal_table, write_report
 from metrics.sampling import Sampling, plan_subvolumes
 from metrics.volume import InputError, Volume
 
-FAIL_VERDICTS = {"never": (), "differs": ("differs",), "unsure": ("differs", "cannot tell")}
+FAIL_ANSWERS = {"never": (), "differs": ("differs",), "unsure": ("differs", "undecided")}
 
 # Measured on two cores of a 2.3 GHz Xeon, for a guess before the work starts: core seconds for each
 # voxel and phase (diffusivity by TauFactor: and layer along each axis), and what each comparison
@@ -81,6 +83,7 @@ def run(args: argparse.Namespace, command: str) -> int:
             samples=args.samples,
             max_lag=args.max_lag,
             margin=args.margin,
+            isotropic=args.isotropic,
             periodic_gen=args.periodic_gen,
             solver=args.solver,
             device=args.device,
@@ -105,7 +108,7 @@ def run(args: argparse.Namespace, command: str) -> int:
         print(f"\n{terminal_table(comparison)}")
         print("\n".join(left_out(comparison)))
         print(f"report: {args.out / 'report.html'}")
-    return 3 if comparison.table["verdict"].isin(FAIL_VERDICTS[args.fail_on]).any() else 0
+    return 3 if comparison.answer.verdict in FAIL_ANSWERS[args.fail_on] else 0
 
 
 def load(spec: str, args: argparse.Namespace) -> Sample:
@@ -141,6 +144,8 @@ def preflight(
     )
     if min(len(sampling.gen), len(sampling.real)) < 2:
         lines.append("one sub-volume has no spread: no interval, no verdict (--subvolume, or more)")
+    for name, sample in (("gen", gen), ("real", real)):
+        lines += [f"{name} has no voxel of phase {phase}" for phase in absent(sample.volumes)]
     if sampling.same_volumes:
         lines.append("gen and real hold the same data: intervals are of paired differences")
     if args.periodic_gen and any(v.shape != sampling.shape for v in gen.volumes):
@@ -165,9 +170,9 @@ def summarise(
     comparison: Comparison, command: str, plan: list[str], seconds: float
 ) -> dict[str, Any]:
     """Everything that the tables do not say."""
-    verdicts = comparison.table["verdict"].value_counts()
+    verdicts = [*comparison.table["verdict"], *comparison.distances["verdict"]]
     return {
-        "verdicts": {v: int(verdicts.get(v, 0)) for v in ("same", "differs", "cannot tell")},
+        "verdicts": {v: verdicts.count(v) for v in ("same", "differs", "cannot tell")},
         "command": command,
         "preflight": plan,
         "left_out": left_out(comparison),
@@ -205,11 +210,12 @@ def _parser() -> Parser:
     add("--margin", type=float, default=0.05, help="still the same material (%(default)s)")
     add("--solver", default="multigrid", help="of the effective diffusivity (%(default)s)")
     add("--device", help="of the solver, e.g. cuda (cpu)")
+    add("--isotropic", action="store_true", help="all axes are alike: average over them")
     add("--periodic-gen", action="store_true", help="GEN repeats along all axes")
     add("--seed", type=int, default=0, help="of the sampling (%(default)s)")
     add("--workers", type=int, default=-1, help="processes (all cores)")
     add("--cache", type=Path, metavar="DIR", help="keep what is measured, and use what is kept")
-    add("--fail-on", choices=tuple(FAIL_VERDICTS), default="never", help="when to exit with 3")
+    add("--fail-on", choices=tuple(FAIL_ANSWERS), default="never", help="answer to exit with 3 on")
     add("--quiet", action="store_true", help="print nothing but errors")
     return parser
 

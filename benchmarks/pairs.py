@@ -97,6 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         }
         plain = terminal_table(comparison)
         write_result(args.out / name, case.title, case.text, comparison.table, facts, plain=plain)
+        distances = args.out / f"{name}_distances.csv"
+        comparison.distances.to_csv(distances, index=False, float_format="%.6g")
         print(plain)
     return 0
 

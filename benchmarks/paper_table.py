@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.cases import Study
-from metrics.intervals import halves_distance
-from metrics.measuring import CURVE
-from metrics.plots import readable, row_label
+from metrics.answer import CURVE, Answer
+from metrics.intervals import Interval, curve_distance, halves_distance
+from metrics.measuring import Measured
+from metrics.verdicts import Tables, stack_curves
+from metrics.wording import readable, row_label
 
 KEYS = ["metric", "phase", "axis"]
 COLUMNS = (
     *("sample", "metric", "phase", "axis", "unit", "value", "low", "high", "real", "real_low"),
     *("real_high", "floor", "ratio", "ratio_low", "ratio_high", "verdict", "bar", "met", "n"),
 )
+
+BLANK_OF_CURVES = ("real_low", "real_high", "ratio", "ratio_low", "ratio_high")
 
 
 def floors_of(of_real: pd.DataFrame) -> dict[tuple[str, str, str], float]:
@@ -30,25 +34,53 @@ def floors_of(of_real: pd.DataFrame) -> dict[tuple[str, str, str], float]:
     return floors
 
 
+class CurveError(NamedTuple):
+    """Mean |difference| of mean S2 curves over phi (1 - phi), and that of halves of the real."""
+
+    error: Interval
+    floor: float
+
+
+def curve_errors(
+    of_gen: list[Measured], of_real: list[Measured]
+) -> dict[tuple[str, str], CurveError]:
+    """Error of S2 as the paper states it, of each phase and axis (empty: radial)."""
+    rng, gen = np.random.default_rng(0), stack_curves(of_gen)
+    errors = {}
+    for key, real in stack_curves(of_real).items():
+        phi = real.values[:, 0].mean()
+        found = curve_distance(gen[key].values, real.values, rng=rng)
+        floor = halves_distance(real.values, rng=rng).value
+        scaled = [value / (phi * (1 - phi)) for value in (*found, floor)]
+        errors[key] = CurveError(Interval(*scaled[:3]), scaled[3])
+    return errors
+
+
 def result_rows(
-    name: str, table: pd.DataFrame, floors: Mapping[Any, float], study: Study
+    name: str,
+    found: Tables,
+    errors: Mapping[tuple[str, str], CurveError],
+    floors: Mapping[Any, float],
+    study: Study,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of one sample from the table of its comparison; S2 errors over phi (1 - phi)."""
-    fractions = table[table.metric == "volume_fraction"].set_index("phase")["real"]
-    for row in table.to_dict("records"):
-        metric, phase = row["metric"], row["phase"]
-        bar, floor = study.bar(metric, phase), floors.get((metric, phase, row["axis"]), np.nan)
-        error = abs(row["ratio"] - 1)
-        limits = {"value": "gen", "low": "gen_low", "high": "gen_high"}
-        found = {new: row[old] for new, old in limits.items()}
-        if metric == CURVE:
-            unit = fractions[phase] * (1 - fractions[phase])
-            found = {key: value / unit for key, value in found.items()}
-            floor, error = row["real"] / unit, found["value"]
-            row |= {"real": 0.0, "real_low": np.nan, "real_high": np.nan}
-        met = "" if np.isnan(bar) else "yes" if error < bar else "no"
-        row |= {"sample": name, "floor": floor, "bar": bar, "met": met, "n": row["n_gen"], **found}
-        yield {column: row[column] for column in COLUMNS}
+    """Rows of one sample: of S2 its error, and the verdict on the curves (`metrics.bands`)."""
+    for row in found.table.to_dict("records"):
+        limits = {"value": row["gen"], "low": row["gen_low"], "high": row["gen_high"]}
+        floor = floors.get((row["metric"], row["phase"], row["axis"]), np.nan)
+        yield _judged(name, row | limits | {"floor": floor}, abs(row["ratio"] - 1), study)
+    for row in found.distances.to_dict("records"):
+        error, floor = errors[row["phase"], row["axis"]]
+        row |= dict.fromkeys(BLANK_OF_CURVES, np.nan) | error._asdict()
+        row |= {"unit": "", "real": 0.0, "floor": floor}
+        yield _judged(name, row, error.value, study)
+
+
+def _judged(name: str, row: Mapping[str, Any], error: float, study: Study) -> dict[str, Any]:
+    """Row of the table, with the bar of its quantity and whether the error is below it."""
+    bar = study.bar(row["metric"], row["phase"])
+    met = "" if np.isnan(bar) else "yes" if error < bar else "no"
+    full = {**row, "sample": name, "bar": bar, "met": met, "n": row["n_gen"]}
+    return {column: full[column] for column in COLUMNS}
 
 
 def compact(table: pd.DataFrame) -> pd.DataFrame:
@@ -63,13 +95,10 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
             "floor": f"{first.floor:.1%}" if np.isfinite(first.floor) else "",
         }
         for row in group.itertuples():
-            value, low, high = (
-                (row.value, row.low, row.high)
-                if metric == CURVE
-                else (row.ratio, row.ratio_low, row.ratio_high)
-            )
-            text = f"{value:.3f} [{low:.3f}, {high:.3f}] {row.verdict}"
-            line[row.sample] = text + {"yes": "", "no": " **above the bar**"}.get(row.met, "")
+            of = row.value, row.low, row.high
+            ratio = of if metric == CURVE else (row.ratio, row.ratio_low, row.ratio_high)
+            mark = " **above the bar**" if row.met == "no" else ""
+            line[row.sample] = f"{_interval(*ratio, '.3f')} {row.verdict}{mark}"
         lines.append(line)
     return pd.DataFrame(lines).fillna("")
 
@@ -93,16 +122,16 @@ def largest(tests: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def summary(table: pd.DataFrame, sample: str) -> str:
-    """How many rows of a generator meet their bar, which do not, and how many differ."""
+def summary(table: pd.DataFrame, sample: str, answer: Answer) -> str:
+    """How many rows of a generator meet their bar, which do not, and the answer over all rows."""
     rows = table[table["sample"] == sample]
     judged = rows[rows.met != ""]
     failed = judged.loc[judged.met == "no", KEYS].itertuples(index=False)
     above = "; ".join(named(*key) for key in failed)
     return (
-        f"{sample}: {(judged.met == 'yes').sum()} of {len(judged)} rows meet the bar, "
-        f"{(rows.verdict == 'differs').sum()} of {len(rows)} rows differ."
-        + (f" Above the bar: {above}." if above else "")
+        f"{sample}: {(judged.met == 'yes').sum()} of {len(judged)} rows meet the bar."
+        + (f" Above it: {above}." if above else "")
+        + f" {answer.sentence}"
     )
 
 
@@ -111,7 +140,7 @@ def named(metric: str, phase: str, axis: str) -> str:
     return f"{readable(metric)}, {row_label(phase, axis)}"
 
 
-def _interval(value: float, low: float, high: float) -> str:
+def _interval(value: float, low: float, high: float, digits: str = ".3g") -> str:
     if np.isnan(value):
-        return ""
-    return f"{value:.3g}" + ("" if np.isnan(low) else f" [{low:.3g}, {high:.3g}]")
+        return "-"
+    return f"{value:{digits}}" + ("" if np.isnan(low) else f" [{low:{digits}}, {high:{digits}}]")

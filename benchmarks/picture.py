@@ -19,9 +19,9 @@ from benchmarks.cases import CASES, middle_slice
 from benchmarks.demo import GENERATED, RANDOM, REAL
 from benchmarks.figures import cube, phase_legend
 from metrics.io import read
-from metrics.measuring import CURVE
-from metrics.plots import PHASE_COLOURS, VERDICTS, phase_colours, readable, row_label
+from metrics.plots import PHASE_COLOURS, VERDICTS, phase_colours
 from metrics.volume import InputError, Volume
+from metrics.wording import readable, row_label
 from slicegan.generation import generate
 
 SHOWN_SIDE = 128  # voxels of the volumes
@@ -49,7 +49,7 @@ def draw(volumes: Mapping[str, Volume], tables: Mapping[str, pd.DataFrame], out:
         axes.set(title=title, xlabel=f"x [{volume.unit}]", ylabel=f"y [{volume.unit}]")
 
     for name, table in tables.items():
-        rows = table[table.axis.isin(SHOWN_AXES) & (table.metric != CURVE)][::-1]
+        rows = table[table.axis.isin(SHOWN_AXES)][::-1]
         position = np.arange(len(rows)) - (0.2 if name == RANDOM else 0)
         for verdict, (marker, colour) in VERDICTS.items():
             of = rows.verdict == verdict

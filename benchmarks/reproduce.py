@@ -36,14 +36,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import datasets, figures
 from benchmarks.alternatives import random_fields, stacked_slice
 from benchmarks.cases import CASES, STUDIES, Study
-from benchmarks.paper_table import compact, floors_of, largest, result_rows, summary
+from benchmarks.paper_table import compact, curve_errors, floors_of, largest, result_rows, summary
 from benchmarks.solvers import D_EFF, beside, solver_summary
 from benchmarks.tables import fact_lines, markdown
 from benchmarks.validation import field_tests
-from metrics.comparison import COMPARED_METRICS, tabulate
+from metrics.answer import Answer
+from metrics.comparison import COMPARED_METRICS
 from metrics.files import one_line, replacing
 from metrics.measuring import Measured, measure_all
 from metrics.sampling import plan_subvolumes
+from metrics.verdicts import tabulate
 from metrics.volume import InputError, Volume
 from slicegan.checkpoint import SUFFIX, load_model, pretrained
 from slicegan.generation import generate
@@ -88,10 +90,15 @@ class Outcome:
     volumes: Samples  # whole, the real one included
     windows: Samples
     table: pd.DataFrame
+    answers: Mapping[str, Answer]
     tests: pd.DataFrame
     solvers: pd.DataFrame
     values: pd.DataFrame
     curves: pd.DataFrame
+
+    def summary(self, name: str) -> str:
+        """What is found of a generator, in a sentence or two."""
+        return summary(self.table, name, self.answers[name])
 
 
 def samples(study: Study, models: Mapping[str, str], scale: Scale, device: str | None) -> Samples:
@@ -138,7 +145,11 @@ def validate(
         print(f"{name}: {len(windows[name])} sub-volumes of {scale.window}^3", flush=True)
         measured[name] = measure(windows[name], COMPARED_METRICS, "multigrid")
     others = [name for name in volumes if name != REAL]
-    found = {name: tabulate(measured[name], measured[REAL], unit=real.unit) for name in others}
+    names = [phase.name for phase in real.phases]
+    found = {
+        name: tabulate(measured[name], measured[REAL], unit=real.unit, phases=names)
+        for name in others
+    }
     values = _by_sample({name: of.values for name, of in found.items()})
     of_sample = dict(list(values.groupby("sample")))
     floors = floors_of(of_sample[REAL])
@@ -158,11 +169,15 @@ def validate(
         ).assign(sample=name)
         for name in models
     ]
-    rows = [row for name in others for row in result_rows(name, found[name].table, floors, study)]
+    rows: list[dict[str, Any]] = []
+    for name in others:
+        errors = curve_errors(measured[name], measured[REAL])
+        rows += result_rows(name, found[name], errors, floors, study)
     return Outcome(
         volumes,
         windows,
         pd.DataFrame(rows),
+        {name: of.answer for name, of in found.items()},
         pd.concat(tests, ignore_index=True),
         pd.concat(solved, ignore_index=True),
         values,
@@ -200,7 +215,7 @@ def write(
         "",
         *markdown(short),
         "",
-        *(f"- {summary(found.table, name)}" for name in models),
+        *(f"- {found.summary(name)}" for name in models),
         "",
         "![two-point correlation](curves.png)",
         "",
@@ -309,7 +324,14 @@ def run(args: argparse.Namespace, command: str) -> None:
         "minutes of this command": round((perf_counter() - start) / 60, 1),
     }
     write(found, study, list(models), facts, out)
-    print("\n".join([*(summary(found.table, name) for name in models), str(out / "README.md")]))
+    print(
+        "\n".join(
+            [
+                *map(found.summary, models),
+                str(out / "README.md"),
+            ]
+        )
+    )
 
 
 if __name__ == "__main__":

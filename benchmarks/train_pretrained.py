@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -34,6 +34,9 @@ from slicegan.record import RECORD
 from slicegan.runs import LAST, Run
 from slicegan.settings import override, preset
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 TEST_VOLUMES = 8
 TEST_SIDE = 128
 CHOICE_VOLUMES = 16
@@ -45,6 +48,7 @@ COLUMNS = (
     *("metric", "phase", "axis", "unit", "gen", "gen_low", "gen_high", "real", "real_low"),
     *("real_high", "ratio", "ratio_low", "ratio_high", "verdict", "n_gen", "n_real"),
 )
+CURVE_COLUMNS = ("phase", "axis", "r", "distance", "low", "high", "floor", "margin", "verdict")
 
 
 def start(name: str, folder: Path, *, seed: int, device: torch.device) -> Run:
@@ -108,10 +112,17 @@ def card(
             f"{len(volumes) - 1}",
             "sub-volumes": measured.settings["subvolume"],
             "effective diffusivity": f"benchmarks/results/{case.dataset}/README.md",
-            "table": json.loads(measured.table[list(COLUMNS)].to_json(orient="records")),
+            "answer": measured.answer.sentence,
+            "table": _records(measured.table, COLUMNS),
+            "two-point correlation": _records(measured.distances, CURVE_COLUMNS),
         },
         "generator": asdict(replace(record.config.generator, calibrated=True)),
     }
+
+
+def _records(table: pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = json.loads(table[list(columns)].to_json(orient="records"))
+    return records
 
 
 def _parser() -> argparse.ArgumentParser:

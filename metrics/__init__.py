@@ -1,8 +1,9 @@
 """Measure segmented volumes, and say whether two samples of them are the same material."""
 
+from metrics.answer import Answer
 from metrics.chords import Chords, LinealPath, chord_length, lineal_path
 from metrics.cluster import TwoPointCluster, two_point_cluster
-from metrics.comparison import TABLE_COLUMNS, Comparison, compare
+from metrics.comparison import Comparison, compare
 from metrics.connectivity import Percolation, percolation, through_mask
 from metrics.correlation import TwoPoint, two_point_correlation, two_point_map
 from metrics.description import DEFAULT_METRICS, METRICS, describe
@@ -16,14 +17,17 @@ from metrics.tensor import diffusivity_tensor
 from metrics.thickness import Thickness, local_thickness
 from metrics.topology import euler_number
 from metrics.tpb import tpb_density
+from metrics.verdicts import DISTANCE_COLUMNS, TABLE_COLUMNS
 from metrics.volume import AXES, InputError, Phase, Volume, as_volume
 
 __all__ = [
     "ALL_METRICS",
     "AXES",
     "DEFAULT_METRICS",
+    "DISTANCE_COLUMNS",
     "METRICS",
     "TABLE_COLUMNS",
+    "Answer",
     "Chords",
     "Comparison",
     "ConvergenceError",

@@ -1,4 +1,4 @@
-"""Confidence intervals and verdicts for two samples of volumes."""
+"""Confidence intervals of two samples of volumes, and whether they leave a margin."""
 
 from __future__ import annotations
 
@@ -21,50 +21,120 @@ class Interval(NamedTuple):
     low: float
     high: float
 
-
-def mean_interval(values: Floats) -> Interval:
-    """Student's t interval of the mean of independent values; all nan without a value."""
-    if not len(values):
-        return Interval(np.nan, np.nan, np.nan)
-    mean, error = _mean_and_error(values)
-    return _student(mean, error, len(values) - 1)
+    def clipped(self, low: float, high: float) -> Interval:
+        """Return the same estimate with limits between the values that are possible."""
+        return Interval(self.value, *np.clip(self[1:], low, high).tolist())
 
 
-def normal_interval(value: float, error: float) -> Interval:
-    """Interval of an estimate whose standard error is known."""
-    return _student(value, error, np.inf)
+class Estimate(NamedTuple):
+    """An estimate, its standard error and its degrees of freedom; of a curve: arrays of them."""
+
+    value: Floats
+    error: Floats
+    freedom: Floats
+
+    def half_width(self, tail: float = (1 - CONFIDENCE) / 2) -> Floats:
+        """Half the width of the t interval that leaves `tail` on either side."""
+        from scipy.special import stdtrit
+
+        half = stdtrit(self.freedom, 1 - tail) * self.error
+        return np.where(self.error == 0, 0.0, half)
+
+    def interval(self) -> Interval:
+        """Student's t interval."""
+        half = self.half_width()
+        low, high = self.value - half, self.value + half
+        return Interval(float(self.value), float(low), float(high))
+
+    def excess(self, margin: float) -> Floats:
+        """By how many standard errors the estimate lies outside +-margin (inside: negative)."""
+        distance = np.abs(self.value) - margin
+        sure = np.where(distance > 0, np.inf, -np.inf)  # without scatter
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.error == 0, sure, distance / self.error)
+
+    def p_value(self, margin: float) -> Floats:
+        r"""Two-sided p-value of the hypothesis that the truth lies within +-margin.
+
+        .. math:: p = \min\left(1,\; 2\, \bar F_\nu\left(\frac{|v| - m}{s}\right)\right)
+
+        for the value v, its error s and the upper tail of Student's t law of :math:`\nu` degrees of
+        freedom: p < .05 just where the 95 % interval lies wholly outside. 1 where the error is not
+        known.
+        """
+        from scipy.special import stdtr
+
+        p = np.fmin(1.0, 2 * stdtr(self.freedom, -self.excess(margin)))
+        return np.where(self.error == 0, (self.excess(margin) < 0) * 1.0, np.nan_to_num(p, nan=1.0))
 
 
-def ratio_interval(gen: Floats, real: Floats, *, paired: bool = False) -> Interval:
-    r"""Interval of the ratio of two means of positive values.
+def mean(values: Floats) -> Estimate:
+    """Mean of independent values, or of curves (n, L), with its standard error."""
+    n = len(values)
+    error = values.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.full(values.shape[1:], np.nan)
+    return Estimate(values.mean(axis=0), error, np.full(values.shape[1:], n - 1.0))
 
-    Welch's t interval of the log ratio, its error by the delta method,
 
-    .. math:: s^2 = \frac{s_g^2}{n_g \bar g^2} + \frac{s_r^2}{n_r \bar r^2} ,
+def difference(gen: Floats, real: Floats, *, paired: bool = False) -> Estimate:
+    r"""Difference gen - real of two means, with Welch's error and degrees of freedom.
 
-    taken back by the exponential. `paired` samples are the same volumes measured twice: the error
-    is then that of :math:`g_i / \bar g - r_i / \bar r`.
+    .. math:: s^2 = \frac{s_g^2}{n_g} + \frac{s_r^2}{n_r}, \quad
+        \nu = s^4 \Big/ \left(\frac{s_g^4}{n_g^2 (n_g - 1)} + \frac{s_r^4}{n_r^2 (n_r - 1)}\right)
+
+    Parameters
+    ----------
+    gen, real : (n,) or (n, L) ndarray
+        Values or curves of independent volumes.
+    paired : bool
+        Both are measured on the same volumes: values that are all equal differ by nothing, however
+        few they are, and the error is that of the differences.
 
     References
     ----------
     B. L. Welch, Biometrika 34 (1947) 28, doi 10.1093/biomet/34.1-2.28.
     """
-    ratio = gen.mean() / real.mean()
-    log = difference_interval(gen / gen.mean(), real / real.mean(), paired=paired)
-    return Interval(ratio, ratio * np.exp(log.low), ratio * np.exp(log.high))
+    if paired:
+        found = mean(gen - real)
+        return found._replace(error=np.zeros_like(found.error)) if (gen == real).all() else found
+    of_gen, of_real = mean(gen), mean(real)
+    error = np.hypot(of_gen.error, of_real.error)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = of_gen.error**4 / of_gen.freedom + of_real.error**4 / of_real.freedom
+        freedom = error**4 / parts
+    return Estimate(of_gen.value - of_real.value, error, freedom)
+
+
+def log_ratio(gen: Floats, real: Floats, *, paired: bool = False) -> Estimate:
+    r"""Logarithm of the ratio of two means of positive values, its error by the delta method.
+
+    .. math:: s^2 = \frac{s_g^2}{n_g \bar g^2} + \frac{s_r^2}{n_r \bar r^2}
+
+    `paired` as in `difference`.
+    """
+    relative = difference(gen / gen.mean(), real / real.mean(), paired=paired)
+    return relative._replace(value=np.log(gen.mean() / real.mean()))
+
+
+def mean_interval(values: Floats) -> Interval:
+    """Student's t interval of the mean of independent values; all nan without a value."""
+    if not len(values):
+        return Interval(np.nan, np.nan, np.nan)
+    return mean(values).interval()
+
+
+def normal_interval(value: float, error: float) -> Interval:
+    """Interval of an estimate whose standard error is known."""
+    return Estimate(np.asarray(value), np.asarray(error), np.asarray(np.inf)).interval()
+
+
+def ratio_interval(gen: Floats, real: Floats, *, paired: bool = False) -> Interval:
+    """Interval of the ratio of two means of positive values: that of `log_ratio`, taken back."""
+    return Interval(*np.exp(log_ratio(gen, real, paired=paired).interval()).tolist())
 
 
 def difference_interval(gen: Floats, real: Floats, *, paired: bool = False) -> Interval:
     """Welch's t interval of the difference gen - real of two means, for values that may be 0."""
-    if paired:
-        return mean_interval(gen - real)
-    (mean_g, error_g), (mean_r, error_r) = _mean_and_error(gen), _mean_and_error(real)
-    error = np.hypot(error_g, error_r)
-    freedom = np.nan
-    if error > 0:
-        parts = error_g**4 / (len(gen) - 1) + error_r**4 / (len(real) - 1)
-        freedom = error**4 / parts
-    return _student(mean_g - mean_r, error, freedom)
+    return difference(gen, real, paired=paired).interval()
 
 
 def verdict(interval: Interval, low: float, high: float) -> Verdict:
@@ -80,60 +150,45 @@ def verdict(interval: Interval, low: float, high: float) -> Verdict:
     return "cannot tell"
 
 
-def curve_distance(
-    gen: Floats, real: Floats, *, paired: bool = False, rng: np.random.Generator
-) -> Interval:
+def curve_distance(gen: Floats, real: Floats, *, rng: np.random.Generator) -> Interval:
     """Mean absolute difference of two mean curves, with its percentile bootstrap interval.
 
     Parameters
     ----------
     gen, real : (n, L) ndarray
         A curve a volume. Volumes are resampled, never points of a curve.
-    paired : bool
-        Draw the same volumes on both sides.
     rng : numpy.random.Generator
     """
-    value = _distance(gen.mean(axis=0), real.mean(axis=0))
+    value = _distance(gen.mean(axis=0) - real.mean(axis=0))
     if min(len(gen), len(real)) < 2:
         return Interval(float(value), np.nan, np.nan)
-    of_gen = _resampled(len(gen), rng)
-    of_real = of_gen if paired else _resampled(len(real), rng)
-    return _percentiles(float(value), _distance(of_gen @ gen, of_real @ real))
+    of_gen, of_real = (resampled(len(sample), rng, RESAMPLES) for sample in (gen, real))
+    return _percentiles(float(value), _distance(of_gen @ gen - of_real @ real))
 
 
 def halves_distance(curves: Floats, *, rng: np.random.Generator) -> Interval:
     """Mean absolute difference between random halves of one sample: the noise floor."""
-    n = len(curves)
-    if n < 4:
+    if len(curves) < 4:
         return Interval(np.nan, np.nan, np.nan)
-    orders = rng.permuted(np.tile(np.arange(n), (RESAMPLES, 1)), axis=1)
-    first = curves[orders[:, : n // 2]].mean(axis=1)
-    second = curves[orders[:, n // 2 :]].mean(axis=1)
-    distances = _distance(first, second)
+    distances = _distance(halves_difference(curves, rng=rng))
     return _percentiles(float(distances.mean()), distances)
 
 
-def _mean_and_error(values: Floats) -> tuple[float, float]:
-    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return float(values.mean()), float(error)
+def halves_difference(curves: Floats, *, rng: np.random.Generator) -> Floats:
+    """Differences of the mean curves of random halves of one sample, a row a draw."""
+    n = len(curves)
+    orders = rng.permuted(np.tile(np.arange(n), (RESAMPLES, 1)), axis=1)
+    first, second = curves[orders[:, : n // 2]], curves[orders[:, n // 2 :]]
+    return first.mean(axis=1) - second.mean(axis=1)
 
 
-def _student(mean: float, error: float, freedom: float) -> Interval:
-    from scipy.special import stdtrit
-
-    if error == 0:
-        return Interval(mean, mean, mean)
-    half = stdtrit(freedom, 0.5 + CONFIDENCE / 2) * error
-    return Interval(mean, mean - half, mean + half)
-
-
-def _resampled(n: int, rng: np.random.Generator) -> Floats:
+def resampled(n: int, rng: np.random.Generator, count: int) -> Floats:
     """Weights of n volumes drawn n times with replacement, a row a resample."""
-    return rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES) / n
+    return rng.multinomial(n, np.full(n, 1 / n), size=count) / n
 
 
-def _distance(a: Floats, b: Floats) -> Floats:
-    return np.abs(a - b).mean(axis=-1)
+def _distance(differences: Floats) -> Floats:
+    return np.abs(differences).mean(axis=-1)
 
 
 def _percentiles(value: float, resampled: Floats) -> Interval:

@@ -24,15 +24,25 @@ def match(gen: Sample, real: Sample) -> tuple[list[Volume], list[Volume]]:
     ------
     InputError
         If a sample is empty, spacing, unit, number or names of phases differ, or a phase has no
-        voxel in a whole sample.
+        voxel in either sample. One that has none in one of them is compared: its fraction is 0.
     """
     of_gen, of_real = _volumes(gen, "gen"), _volumes(real, "real")
     model = of_real[0]
     for name, volumes in (("real", of_real), ("gen", of_gen)):
         for v in volumes:
             _check_alike(v, model, name)
-        _check_presence(volumes, name)
+    if missing := set(absent(of_real)) & set(absent(of_gen)):
+        raise InputError(f"phase {min(missing)} has no voxel in gen nor in real: leave it out")
     return [_with_phases_of(model, v) for v in of_gen], [_with_phases_of(model, v) for v in of_real]
+
+
+def absent(volumes: Sequence[Volume]) -> list[str]:
+    """Names of the phases of which no volume of a sample has a voxel."""
+    return [
+        phase.name
+        for phase in volumes[0].phases
+        if not any((layer == phase.label).any() for v in volumes for layer in v.labels)
+    ]
 
 
 def _volumes(sample: Sample, name: str) -> list[Volume]:
@@ -51,7 +61,7 @@ def _check_alike(v: Volume, model: Volume, name: str) -> None:
     if len(v.phases) != len(model.phases):
         raise InputError(
             f"{len(v.phases)} phases in {name} against {len(model.phases)} in real: "
-            "segment both alike, or name all phases with their values"
+            "name the phases of both with their values (--phases), also one that gen has lost"
         )
     if v.unit != model.unit or not np.allclose(v.spacing, model.spacing, rtol=1e-4, atol=0):
         raise InputError(
@@ -60,12 +70,6 @@ def _check_alike(v: Volume, model: Volume, name: str) -> None:
         )
     if _named(v) and _named(model) and _names(v) != _names(model):
         raise InputError(f"phases {_names(v)} in {name} against {_names(model)} in real")
-
-
-def _check_presence(volumes: list[Volume], name: str) -> None:
-    for phase in volumes[0].phases:
-        if not any((layer == phase.label).any() for v in volumes for layer in v.labels):
-            raise InputError(f"phase {phase.name} has no voxel in {name}: check its segmentation")
 
 
 def _with_phases_of(model: Volume, v: Volume) -> Volume:

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.answer import CURVE
 from metrics.cache import keep, recall
 from metrics.correlation import two_point_correlation
 from metrics.description import METRICS, Row, measure
 from metrics.volume import AXES, Volume
 
-CURVE = "two_point_correlation"
 ALL_METRICS = (*METRICS, CURVE)
 
 Floats = NDArray[np.float64]

@@ -12,6 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from metrics.volume import AXES, Volume, axis_index
+from metrics.wording import readable, row_label, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +41,6 @@ INK = "#010203"  # stands for the page's text colour until the SVG is in the pag
 WIDTH = 4.2  # inches: about a phone's width, so that text keeps its size there
 MAX_PIXELS = 400  # of a slice along one side
 MAX_DOTS = 200  # of a sample; more are drawn as an image
-MAX_LABEL = 28  # characters
 WIDEST = 2.0  # ratio up to which the whole of an interval is shown
 STYLE: dict[Any, Any] = {
     "axes.edgecolor": INK,
@@ -146,7 +146,7 @@ def curve_plot(curve: pd.DataFrame, *, title: str, name: str) -> Markup:
                 beside = ax.get_yaxis_transform()
                 ax.annotate(text, (1, level), (3, 0), beside, "offset points", va="center")
         ax.locator_params(nbins=4)
-        ax.set_title(_short(title), loc="left", fontweight="bold")
+        ax.set_title(shortened(title), loc="left", fontweight="bold")
         ax.set_xlabel(f"distance r [{_units(curve['unit'])}]")
         ax.set_ylabel("S₂(r)")
         ax.set_xlim(left=0)
@@ -231,21 +231,6 @@ def strip_plot(values: pd.DataFrame, table: pd.DataFrame, *, metric: str, name: 
         ax.locator_params(axis="x", nbins=5)
 
     return _svg(name, WIDTH, 0.8 + 0.42 * len(table), paint)
-
-
-def readable(metric: str) -> str:
-    """Name of a metric for people."""
-    name = metric.replace("_", " ").replace("two point", "two-point")
-    return name.replace("tpb", "TPB").replace("euler", "Euler")
-
-
-def row_label(phase: str, axis: str) -> str:
-    """Phase and axis of a row in one label."""
-    return _short(" · ".join(filter(None, (phase, axis))) or "all phases")
-
-
-def _short(label: str) -> str:
-    return label if len(label) <= MAX_LABEL else f"{label[: MAX_LABEL - 1]}…"
 
 
 def _units(units: pd.Series[str]) -> str:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from metrics import plots
 from metrics.volume import AXES, InputError, Volume
+from metrics.wording import readable
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from metrics.comparison import Comparison
 
-FILES = ("table.csv", "curves.csv", "summary.json", "report.html")
+FILES = ("table.csv", "distances.csv", "curves.csv", "summary.json", "report.html")
 VERDICTS = ("differs", "cannot tell", "same")  # what needs attention comes first
 
 
@@ -34,24 +35,25 @@ def terminal_table(comparison: Comparison) -> str:
     Returns
     -------
     str
-        One header line, one line a row of the table, and a line of counts. For the two-point
-        correlation the ratio's column gives the limit of the difference between the curves.
+        One header line, one line for each row of the table and of the distances, a line of counts,
+        and the answer. Where there is no ratio, and for curves, its column gives the difference.
     """
     columns = ("metric", "phase", "axis", "gen", "real", "unit", "ratio", "verdict")
     numbers = ("gen", "real", "ratio")
     lines = [dict(zip(columns, columns, strict=True)) | {"ratio": "ratio [low, high]"}]
-    for row in _rows(comparison.table):
+    for row in _rows(comparison):
         lines.append(row | {"ratio": f"{row['ratio']} {row['ratio_interval']}".rstrip()})
     width = {column: max(len(line[column]) for line in lines) for column in columns}
     text = [
         "  ".join(f"{line[c]:{'>' if c in numbers else '<'}{width[c]}}" for c in columns).rstrip()
         for line in lines
     ]
-    count = _counts(comparison.table)
+    count = _counts(comparison)
     text.append(
-        f"{len(comparison.table)} quantities: {count['same']} same, {count['differs']} differ, "
+        f"{sum(count.values())} rows: {count['same']} same, {count['differs']} differ, "
         f"{count['cannot tell']} cannot tell"
     )
+    text.append(comparison.answer.sentence)
     return "\n".join(text)
 
 
@@ -65,7 +67,9 @@ def write_report(
     gen_names: Sequence[str] = (),
     real_names: Sequence[str] = (),
 ) -> None:
-    """Write ``table.csv``, ``curves.csv``, ``summary.json`` and ``report.html``, all or none.
+    """Write tables, ``summary.json`` and ``report.html``, all or none.
+
+    The tables are ``table.csv``, ``distances.csv`` and ``curves.csv``, the summary gets the answer.
 
     The files are written beside `folder` and moved there in one step, so that neither an error nor
     Ctrl-C leaves half a report. An earlier report in `folder` is replaced.
@@ -90,9 +94,11 @@ def write_report(
         If `folder` holds something else or cannot be written.
     """
     target = check_folder(folder)
-    record = _plain(summary)
+    found = comparison.answer
+    record = _plain({"answer": vars(found) | {"tests": found.tests.to_dict("records")}, **summary})
     texts = {
         "table.csv": _csv(comparison.table),
+        "distances.csv": _csv(comparison.distances),
         "curves.csv": _csv(comparison.curves),
         "summary.json": json.dumps(record, indent=2, allow_nan=False) + "\n",
         "report.html": _page(comparison, gen, real, gen_names, real_names, record),
@@ -121,7 +127,8 @@ def check_folder(folder: str | os.PathLike[str]) -> Path:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise _cannot_write(folder, error) from error
-    if held and held != set(FILES):
+    # Earlier versions wrote fewer tables.
+    if held and not {"report.html", "summary.json"} <= held <= set(FILES):
         raise InputError(f"{folder} holds files that are no report: name a new or empty folder")
     return target
 
@@ -177,26 +184,50 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | None) else str(value)
 
 
-def _counts(table: pd.DataFrame) -> dict[str, int]:
-    return {verdict: int((table["verdict"] == verdict).sum()) for verdict in VERDICTS}
+def _counts(comparison: Comparison) -> dict[str, int]:
+    verdicts = [*comparison.table["verdict"], *comparison.distances["verdict"]]
+    return {verdict: verdicts.count(verdict) for verdict in VERDICTS}
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, str]]:
-    """Rows of the table as text, sorted by verdict."""
-    ordered = table.sort_values("verdict", key=lambda v: v.map(VERDICTS.index), kind="stable")
-    return [_row(row) for row in ordered.to_dict("records")]
+def _rows(comparison: Comparison) -> list[dict[str, str]]:
+    """Rows of both tables as text, sorted by verdict."""
+    rows = [
+        *map(_row, comparison.table.to_dict("records")),
+        *map(_curve_row, comparison.distances.to_dict("records")),
+    ]
+    return sorted(rows, key=lambda row: VERDICTS.index(row["verdict"]))
 
 
 def _row(row: Mapping[str, Any]) -> dict[str, str]:
-    text = {key: row[key] for key in ("metric", "phase", "axis", "unit", "verdict")}
-    text["n"] = f"{row['n_gen']} / {row['n_real']}"
+    text = _keys(row)
     for key in ("gen", "real", "ratio"):
-        text[key] = _number(row[key])
-        low, high = row[f"{key}_low"], row[f"{key}_high"]
-        text[f"{key}_interval"] = "" if math.isnan(low) else f"[{_number(low)}, {_number(high)}]"
-    if row["metric"] == "two_point_correlation":
-        text["ratio"] = f"limit {_number(row['margin'])}"
+        text |= _value(key, row[key], row[f"{key}_low"], row[f"{key}_high"])
+    if math.isnan(row["ratio"]) and not math.isnan(row["difference"]):
+        limits = row["difference"], row["difference_low"], row["difference_high"]
+        text |= _value("ratio", *limits, before="diff. ")
     return text
+
+
+def _curve_row(row: Mapping[str, Any]) -> dict[str, str]:
+    at = "" if math.isnan(row["r"]) else f" at {_number(row['r'])} {row['unit']}"
+    nothing = dict.fromkeys(("gen", "gen_interval", "real", "real_interval"), "")
+    distance = row["distance"], row["low"], row["high"]
+    return (
+        _keys(row) | nothing | _value("ratio", *distance, before="diff. ", after=at) | {"unit": ""}
+    )
+
+
+def _keys(row: Mapping[str, Any]) -> dict[str, str]:
+    text = {key: row[key] for key in ("metric", "phase", "axis", "unit", "verdict")}
+    return text | {"n": f"{row['n_gen']} / {row['n_real']}"}
+
+
+def _value(
+    key: str, value: float, low: float, high: float, *, before: str = "", after: str = ""
+) -> dict[str, str]:
+    known = "" if math.isnan(value) else before
+    interval = "" if math.isnan(low) else f"[{_number(low)}, {_number(high)}]"
+    return {key: f"{known}{_number(value)}", f"{key}_interval": f"{interval}{after}"}
 
 
 def _number(value: float) -> str:
@@ -211,6 +242,7 @@ def _page(
     real_names: Sequence[str],
     record: Mapping[str, Any],
 ) -> str:
+    import pandas as pd
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -220,8 +252,9 @@ def _page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["readable"] = plots.readable
+    environment.filters["readable"] = readable
     table = comparison.table
+    definitions = pd.concat([table, comparison.distances])[["definition", "metric"]]
     colours = plots.phase_colours(len(real[0].phases))
     return environment.get_template("report.html.j2").render(
         samples={
@@ -229,14 +262,13 @@ def _page(
             "real": _sample("real", real, real_names),
         },
         sample_colours=plots.SAMPLE_COLOURS,
-        blocks={key: table[f"n_{key}"].max() for key in ("gen", "real")},
+        blocks={key: comparison.settings[f"n_{key}"] for key in ("gen", "real")},
         unit=real[0].unit,
         phases=_phases(table, gen[0], real[0], colours),
-        counts=_counts(table),
-        total=len(table),
-        differing=table.loc[table["verdict"] == "differs", "metric"].unique().tolist(),
-        rows=_rows(table),
-        definitions=table.groupby("definition", sort=False)["metric"].unique().to_dict(),
+        answer=comparison.answer,
+        counts=_counts(comparison),
+        rows=_rows(comparison),
+        definitions=definitions.groupby("definition", sort=False)["metric"].unique().to_dict(),
         settings=_plain(comparison.settings),
         record=record,
         **_charts(comparison, gen[0], real[0], colours),

@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 
 from metrics import report
-from metrics.comparison import TABLE_COLUMNS, Comparison
+from metrics.answer import RowTest, answer
+from metrics.comparison import Comparison
 from metrics.report import write_report
+from metrics.verdicts import DISTANCE_COLUMNS, TABLE_COLUMNS
 from metrics.volume import Phase, Volume
 
 NAN = math.nan
@@ -29,7 +31,7 @@ def make_volume(shape: tuple[int, int, int], seed: int, unit: str = "um") -> Vol
 
 
 def make_comparison() -> Comparison:
-    """Five rows by hand: each verdict, a correlation, a negative and a missing ratio."""
+    """Six rows by hand: each verdict, a correlation, a negative and a missing ratio."""
     fraction, area = "voxels of the phase / all voxels", "voxel faces per total volume"
     rows = [
         # metric, phase, axis, unit, gen, real, ratio with limits, margin, verdict, definition
@@ -38,13 +40,12 @@ def make_comparison() -> Comparison:
         ("tpb_density", "", "", "1/um^2", 2.6, 2, 1.3, 1.2, 1.4, 0.05, "differs", area),
         ("euler_density", "pore", "", "1/um^3", -1, 1, -1, -1.5, -0.5, 0.05, "differs", "Euler"),
         ("effective_diffusivity", "ni", "z", "", 0, 0, NAN, NAN, NAN, 0.05, "same", "D_eff/D_0"),
-        ("two_point_correlation", "pore", "z", "", 0.004, 0.003, NAN, NAN, NAN, 0.0105,
-         "same", "mean |difference|"),
     ]  # fmt: skip
     table = pd.DataFrame(
         [
             (*row[:4], row[4], row[4] - 0.01, row[4] + 0.01, row[5], row[5] - 0.01, row[5] + 0.01,
-             *row[6:11], 4, 5, row[11])
+             *row[6:9], row[4] - row[5], row[4] - row[5] - 0.02, row[4] - row[5] + 0.02,
+             *row[9:11], 4, 5, row[11])
             for row in rows
         ],
         columns=TABLE_COLUMNS,
@@ -53,7 +54,7 @@ def make_comparison() -> Comparison:
         [
             (sample, block, row.metric, row.phase, row.axis, getattr(row, sample) + 0.01 * block,
              row.unit, row.definition)
-            for row in table[table["metric"] != "two_point_correlation"].itertuples()
+            for row in table.itertuples()
             for sample, count in (("gen", 4), ("real", 5))
             for block in range(count)
         ],
@@ -69,8 +70,23 @@ def make_comparison() -> Comparison:
         ],
         columns="sample phase axis r unit mean low high n".split(),
     )
-    settings = {"margin": 0.05, "seed": 0, "subvolume": [8, 8, 8], "metrics": ["volume_fraction"]}
-    return Comparison(table, values, curves, settings, seconds={}, peak_memory=0)
+    curve = (
+        "two_point_correlation", "pore", "z", "um", 0.2, 0.03, -0.04, 0.1, 0.02, 0.05, "0.2 to 0.3",
+        "cannot tell", 4, 5, "largest difference",
+    )  # fmt: skip
+    distances = pd.DataFrame([curve], columns=DISTANCE_COLUMNS)
+    tests = [RowTest("tpb_density", "", "", 0.001, "differs"), RowTest(*curve[:3], 1, curve[11])]
+    settings = {"margin": 0.05, "seed": 0, "subvolume": [8, 8, 8], "n_gen": 4, "n_real": 5}
+    return Comparison(
+        table,
+        distances,
+        answer(tests, ["pore", "ni", "ysz <b>"], margin=0.05),
+        values,
+        curves,
+        settings,
+        seconds={},
+        peak_memory=0,
+    )
 
 
 def write(folder: Path, **changes: Any) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from joblib import parallel_config
 from PIL import Image
 
 from benchmarks import (
@@ -44,36 +45,61 @@ def test_markdown_of_an_empty_table() -> None:
 
 
 def test_coverage_rates_are_counted() -> None:
-    columns = ["sample", "metric", "truth", "ratio_low", "ratio_high", "verdict"]
-    rows = [
-        ("s", "m", 1.0, 0.9, 1.1, "same"),
-        ("s", "m", 1.0, 1.2, 1.4, "differs"),
-        ("s", "m", 1.0, 0.5, 0.9, "cannot tell"),
-        ("s", "m", 1.0, 0.99, 1.2, "cannot tell"),
-        ("s", "m", 1.15, 1.0, 1.3, "same"),
-        ("s", "m", 1.15, 1.1, 1.3, "differs"),
+    answers = [
+        ("a", "one law", "same", 3, 1.0, 0.0),
+        ("a", "one law", "differs", 4, 0.5, 0.25),
     ]
-    (row,) = coverage.summarise(pd.DataFrame(rows, columns=columns)).to_dict("records")
-    assert row["covers 1, %"] == 50
-    assert (row["differs, %"], row["cannot tell, %"]) == (25, 50)
-    assert (row["same at ratio 1.15, %"], row["differs at ratio 1.15, %"]) == (50, 50)
+    columns = ["law", "case", "answer", "quantities", "s2 same", "s2 differs"]
+    table = coverage.summarise_answers(pd.DataFrame(answers, columns=columns))
+    (line,) = table.to_dict("records")
+    assert (line["quantities"], line["answer differs"], line["answer same"]) == (4, 50, 50)
+    assert (line["S2 differs"], line["S2 same"]) == (12.5, 75)
+    columns = [
+        *("law", "metric", "ratio_low", "ratio_high", "difference_low", "difference_high"),
+        "verdict",
+    ]
+    rows = [
+        ("a", "m", 0.9, 1.1, -1.0, 1.0, "same"),
+        ("a", "m", 1.2, 1.4, -0.1, 0.2, "differs"),
+        ("a", "m", 0.5, 0.9, 0.1, 0.2, "cannot tell"),
+        ("a", "m", np.nan, np.nan, -1.0, 0.5, "cannot tell"),
+    ]
+    (line,) = coverage.summarise_rows(pd.DataFrame(rows, columns=columns)).to_dict("records")
+    assert line["ratio covers 1"] == pytest.approx(100 / 3)
+    assert line["difference covers 0"] == 75
+    assert (line["differs"], line["cannot tell"], line["same"]) == (25, 50, 25)
 
 
-def test_coverage_runs(tmp_path: Path) -> None:
-    arguments = ["--pairs", "1", "--side", "16", "--length", "1.5", "--out", str(tmp_path)]
-    assert coverage.main(arguments) == 0
+def test_coverage_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    laws = (
+        coverage.Law(2.0, cut=False, counts=(3, 2)),
+        coverage.Law(3.0, cut=True, fractions=(0.4, 0.3, 0.3)),
+    )
+    monkeypatch.setattr(coverage, "LAWS", laws)
+    monkeypatch.setattr(coverage, "SIDE", 16)
+    # In this process, which holds the two settings.
+    with parallel_config(backend="sequential"):
+        assert coverage.main(["--pairs", "1", "--out", str(tmp_path)]) == 0
     table = pd.read_csv(tmp_path / "coverage.csv")
-    assert set(table["sample"]) == set(coverage.SAMPLES)
-    assert set(table.metric) == set(coverage.METRICS)
+    assert table.iloc[:, 0].unique().tolist() == [
+        *(laws[0].name(3), laws[0].name(2), laws[1].name(8))
+    ]
+    assert set(table.generated) == {
+        *("one law", "one law, isotropic", "x 1.1", "x 1.2", "length x 1.6")
+    }
+    rows = pd.read_csv(tmp_path / "coverage_rows.csv")
+    assert "tpb_density" in set(rows.metric)
     assert "--pairs 1" in (tmp_path / "coverage.md").read_text()
 
 
-def test_scaled_values_are_told_apart() -> None:
-    table = coverage.judge_pair(0, "8 volumes", 24, 1.5, seed=0)
-    surface = table[table.metric == "specific_surface_area"].set_index("truth")
-    assert surface.verdict[1.0] == "same"
-    assert surface.verdict[coverage.DIFFERENCE] == "differs"
-    assert surface.ratio[coverage.DIFFERENCE] == pytest.approx(1.15 * surface.ratio[1.0])
+def test_other_laws_are_told_apart_and_one_law_is_not() -> None:
+    answers, rows = coverage.judge_pair(0, coverage.Law(1.5, cut=False), seed=0)
+    found = {line["case"]: line for line in answers}
+    assert found["one law"]["answer"] == "undecided"
+    assert found["x 1.2"]["answer"] == "differs"
+    assert found["length x 1.6"]["s2 differs"] == 1
+    surface = rows[rows.metric == "specific_surface_area"].iloc[0]
+    assert surface.verdict == "same"
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory needs Linux")

@@ -15,10 +15,10 @@ import pytest
 from comparing import CHEAP, field, spoil_voxel_size
 
 from benchmarks import compare
-from metrics import TABLE_COLUMNS, Volume, write
+from metrics import DISTANCE_COLUMNS, TABLE_COLUMNS, Volume, write
 from metrics.shapes import gaussian_random_field
 
-FILES = {"table.csv", "curves.csv", "summary.json", "report.html"}
+FILES = {"table.csv", "distances.csv", "curves.csv", "summary.json", "report.html"}
 SCRIPT = Path(compare.__file__)
 
 
@@ -30,8 +30,14 @@ def test_whole_command(
     assert {p.name for p in out.iterdir()} == FILES
     table = pd.read_csv(out / "table.csv", keep_default_na=False)
     assert list(table) == TABLE_COLUMNS
+    distances = pd.read_csv(out / "distances.csv")
+    assert list(distances) == DISTANCE_COLUMNS
     summary = json.loads((out / "summary.json").read_text())
-    assert sum(summary["verdicts"].values()) == len(table)
+    assert sum(summary["verdicts"].values()) == len(table) + len(distances)
+    assert summary["answer"]["verdict"] in ("same", "differs", "undecided")
+    assert {"metric", "phase", "axis", "p", "verdict", "differs"} == set(
+        summary["answer"]["tests"][0]
+    )
     assert summary["settings"]["subvolume"] == [16, 16, 16]
     assert summary["settings"]["seed"] == 0
     assert summary["command"].startswith("python benchmarks/compare.py ")
@@ -41,7 +47,7 @@ def test_whole_command(
     printed = capsys.readouterr().out
     for said in (
         "32x32x32 voxels", "sub-volumes of 16x16x16", "estimated time", "voxel size unknown",
-        "volume_fraction", "report.html",
+        "volume_fraction", "report.html", summary["answer"]["sentence"],
     ):  # fmt: skip
         assert said in printed
 

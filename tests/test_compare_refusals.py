@@ -128,20 +128,23 @@ def test_spoilt_file(
     assert said in line
 
 
-def test_phase_missing_in_one_volume(refuse: Callable[..., str], tmp_path: Path) -> None:
+def test_a_phase_that_one_volume_lost_differs_once_it_is_named(
+    refuse: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = plurigaussian((32,) * 3, correlation_length=3, seed=0).volume
     names = tuple(Phase(n, k, k) for k, n in enumerate(("pore", "ni", "ysz")))
     for name, labels in (("gen", np.minimum(whole.labels, 1)), ("real", whole.labels)):
         write(Volume(labels, phases=names), tmp_path / f"{name}.tif")
-    line = refuse(tmp_path / "gen.tif", tmp_path / "real.tif", "--phases", "pore=0,ni=1,ysz=2")
-    assert "phase ysz has no voxel in gen" in line
-    assert "2 phases in gen against 3" in refuse_plain(refuse, tmp_path, whole)
-
-
-def refuse_plain(refuse: Callable[..., str], tmp_path: Path, whole: Volume) -> str:
     np.save(tmp_path / "two.npy", np.minimum(whole.labels, 1))
     np.save(tmp_path / "three.npy", whole.labels)
-    return refuse(tmp_path / "two.npy", tmp_path / "three.npy")
+    line = refuse(tmp_path / "two.npy", tmp_path / "three.npy")
+    assert "2 phases in gen against 3" in line and "--phases" in line
+    files = [str(tmp_path / f"{name}.tif") for name in ("gen", "real")]
+    argv = [*files, "--phases", "pore=0,ni=1,ysz=2", "--out", str(tmp_path / "out")]
+    assert compare.main([*argv, "--workers", "1", "--fail-on", "differs"]) == 3
+    printed = capsys.readouterr().out
+    assert "gen has no voxel of phase ysz" in printed
+    assert "Not the same material: volume fraction of ni, interface area of " in printed
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from scipy import stats
 
 from metrics.intervals import (
     Interval,
     curve_distance,
+    difference,
     difference_interval,
     halves_distance,
     mean_interval,
@@ -93,10 +96,50 @@ def test_curves_of_one_law_stay_near_the_floor_and_others_do_not() -> None:
 
 def test_a_sample_has_no_distance_to_itself() -> None:
     curves = np.random.default_rng(3).normal(size=(8, 5))
-    distance = curve_distance(curves, curves, paired=True, rng=np.random.default_rng(0))
-    assert distance == Interval(0, 0, 0)
-    unpaired = curve_distance(curves, curves, rng=np.random.default_rng(0))
-    assert unpaired.high > 0
+    assert curve_distance(curves, curves, rng=np.random.default_rng(0)).value == 0
+    paired = difference(curves, curves, paired=True)
+    assert not paired.value.any()
+    assert not paired.error.any()
+
+
+def test_one_value_of_the_same_data_differs_by_nothing() -> None:
+    one = np.array([2.0])
+    assert difference(one, one, paired=True).interval() == Interval(0, 0, 0)
+    assert np.isnan(difference(one, one + 1, paired=True).interval().low)
+
+
+@given(
+    values=st.tuples(*[st.lists(st.floats(0.5, 2), min_size=2, max_size=9)] * 2),
+    margin=st.floats(0.01, 0.5),
+)
+def test_p_is_below_the_level_just_where_the_interval_leaves_the_margin(
+    values: tuple[list[float], list[float]], margin: float
+) -> None:
+    found = difference(*map(np.array, values))
+    if found.error == 0:
+        return
+    low, high = found.interval()[1:]
+    assume(min(abs(abs(low) - margin), abs(abs(high) - margin)) > 1e-9)
+    outside = low > margin or high < -margin
+    assert (found.p_value(margin) < 0.05) == outside
+
+
+def test_p_of_a_difference_known_exactly() -> None:
+    exact = difference(np.ones(4), np.full(4, 1.5))
+    assert (exact.p_value(0.4), exact.p_value(0.6)) == (0, 1)
+    unknown = difference(np.ones(1), np.ones(4))
+    assert unknown.p_value(0.1) == 1
+
+
+def test_p_values_of_one_law_are_uniform_at_margin_zero() -> None:
+    rng = np.random.default_rng(5)
+    p = [float(difference(*rng.normal(1, 0.2, (2, 8))).p_value(0)) for _ in range(4000)]
+    # Welch's test is exact to a percent here; 4000 draws scatter by .35 %.
+    assert np.mean(np.array(p) < 0.05) == pytest.approx(0.05, abs=0.012)
+
+
+def test_limits_are_clipped_to_what_is_possible() -> None:
+    assert Interval(0.9, 0.7, 1.2).clipped(0, 1) == Interval(0.9, 0.7, 1)
 
 
 def test_too_few_curves_have_no_interval() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metrics.matching import match
+from metrics.matching import absent, match
 from metrics.volume import InputError, Phase, Volume
 
 TWO = np.array([[[0, 255]]])
@@ -34,7 +34,11 @@ def test_arrays_and_lists_of_them() -> None:
 @pytest.mark.parametrize(
     ("gen", "real", "message"),
     [
-        (np.array([[[0, 1, 2]]]), TWO, "3 phases in gen against 2 in real"),
+        (
+            np.array([[[0, 1, 2]]]),
+            TWO,
+            "3 phases in gen against 2 in real: name",
+        ),
         (np.zeros((1, 1, 2), int), TWO, "gen holds one phase only"),
         (TWO, np.zeros((1, 1, 2), int), "real holds one phase only"),
         (Volume(TWO, (1, 1, 2)), Volume(TWO), "voxels of 1 x 1 x 2 voxel in gen"),
@@ -47,8 +51,8 @@ def test_arrays_and_lists_of_them() -> None:
         ),
         (
             Volume(np.array([[[0, 0]]]), phases=(Phase("0", 0, 0), Phase("1", 1, 1))),
-            np.array([[[0, 1]]]),
-            "phase 1 has no voxel in gen",
+            Volume(np.array([[[0, 0]]]), phases=(Phase("0", 0, 0), Phase("1", 1, 1))),
+            "phase 1 has no voxel in gen nor in real",
         ),
         (TWO, [TWO, np.array([[[0, 1, 2]]])], "3 phases in real"),
     ],
@@ -56,3 +60,11 @@ def test_arrays_and_lists_of_them() -> None:
 def test_what_cannot_be_compared(gen: object, real: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         match(gen, real)  # type: ignore[arg-type]
+
+
+def test_a_phase_that_one_sample_lost_is_compared() -> None:
+    phases = (Phase("pore", 0, 0), Phase("ni", 1, 1))
+    without = Volume(np.array([[[0, 0]]]), phases=phases)
+    both = Volume(np.array([[[0, 1]]]), phases=phases)
+    gen, real = match(without, both)
+    assert (absent(gen), absent(real)) == (["ni"], [])

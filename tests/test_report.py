@@ -44,21 +44,23 @@ def page(folder: Path) -> str:
 def test_terminal_table_puts_what_differs_first_and_counts_last() -> None:
     lines = terminal_table(make_comparison()).splitlines()
     assert lines[0].split() == ("metric phase axis gen real unit ratio [low, high] verdict".split())
-    assert [re.split(r"\s{2,}", line)[-1] for line in lines[1:-1]] == (
-        ["differs"] * 2 + ["cannot tell"] + ["same"] * 3
+    assert [re.split(r"\s{2,}", line)[-1] for line in lines[1:-2]] == (
+        ["differs"] * 2 + ["cannot tell"] * 2 + ["same"] * 2
     )
-    assert lines[-1] == "6 quantities: 3 same, 2 differ, 1 cannot tell"
+    assert lines[-2] == "6 rows: 2 same, 2 differ, 2 cannot tell"
+    assert lines[-1] == make_comparison().answer.sentence
 
 
 def test_terminal_table_is_aligned_plain_text() -> None:
     text = terminal_table(make_comparison())
     assert text.isascii() and text.replace("\n", "").isprintable()
-    header, *rows, _ = text.splitlines()
+    header, *rows, _, _ = text.splitlines()
     for row in rows:
         assert row[header.index("verdict") - 1] == " "
         assert row[header.index("verdict") :] in ("same", "differs", "cannot tell")
     assert "0.968 [0.96, 0.976]" in text
-    assert "limit 0.0105" in text
+    assert "diff. 0 [-0.02, 0.02]" in text
+    assert "diff. 0.03 [-0.04, 0.1] at 0.2 um" in text
 
 
 def test_files_and_columns_are_exact(folder: Path) -> None:
@@ -66,13 +68,19 @@ def test_files_and_columns_are_exact(folder: Path) -> None:
     head = (folder / "table.csv").read_text().splitlines()[0]
     assert head == (
         "metric,phase,axis,unit,gen,gen_low,gen_high,real,real_low,real_high,"
-        "ratio,ratio_low,ratio_high,margin,verdict,n_gen,n_real,definition"
+        "ratio,ratio_low,ratio_high,difference,difference_low,difference_high,margin,verdict,"
+        "n_gen,n_real,definition"
+    )
+    assert (folder / "distances.csv").read_text().splitlines()[0] == (
+        "metric,phase,axis,unit,r,distance,low,high,floor,margin,lags,verdict,n_gen,n_real,"
+        "definition"
     )
 
 
 def test_csv_keeps_the_numbers(folder: Path) -> None:
     comparison = make_comparison()
-    for name, frame in (("table", comparison.table), ("curves", comparison.curves)):
+    for name in ("table", "distances", "curves"):
+        frame = getattr(comparison, name)
         missing = dict.fromkeys(frame.select_dtypes("number").columns, "")
         back = pd.read_csv(folder / f"{name}.csv", keep_default_na=False, na_values=missing)
         # Ten significant digits are written; 1/3 is among them.
@@ -85,7 +93,10 @@ def test_json_has_null_where_nothing_is_known(folder: Path) -> None:
 
     text = (folder / "summary.json").read_text()
     summary = json.loads(text, parse_constant=refuse)
+    answer = summary.pop("answer")
     assert summary == {"command": "compare.py <gen>", "seed": 0, "seconds": {"tpb": None}}
+    assert (answer["verdict"], answer["sentence"]) == ("differs", make_comparison().answer.sentence)
+    assert answer["tests"][0]["p"] == 0.001
 
 
 @pytest.mark.parametrize(
@@ -111,9 +122,9 @@ def test_page_has_every_section_and_chart(page: str) -> None:
     assert page.count("<svg") == 6 + 4 + 1 + 4
     # each slice is an image of its own
     assert len(set(re.findall(r"data:image/png;base64,[^\"]+", page))) == 6
-    assert "3 of 6 quantities are the same,\n2 differ, and for 1 the data cannot tell." in page
-    assert "it differs in TPB density, Euler density." in page
-    assert "Not shown: 3 rows" in page
+    assert f"<strong>{make_comparison().answer.sentence}</strong>" in page
+    assert "Row by row: 2 same, 2\ndiffer, 2 cannot tell." in page
+    assert "Not shown: 2 rows" in page
 
 
 def test_each_definition_is_listed_once(page: str) -> None:
@@ -204,8 +215,9 @@ def test_thin_volume_many_phases_and_unknown_voxel_size(tmp_path: Path) -> None:
 
 def test_one_subvolume_each_has_no_interval(tmp_path: Path) -> None:
     comparison = make_comparison()
-    limits = [f"{name}_{end}" for name in ("gen", "real", "ratio") for end in ("low", "high")]
-    comparison.table[limits] = NAN
+    names = ("gen", "real", "ratio", "difference")
+    comparison.table[[f"{name}_{end}" for name in names for end in ("low", "high")]] = NAN
+    comparison.distances[["low", "high"]] = NAN
     comparison.table["verdict"] = "cannot tell"
     volume = make_volume((4, 4, 4), seed=0)
     comparison = replace(comparison, curves=comparison.curves[:0])  # not measured at all

@@ -11,12 +11,13 @@ import pytest
 
 from benchmarks import alternatives, reproduce
 from benchmarks.cases import CASES, STUDIES, Study, middle_slice
-from benchmarks.paper_table import compact, floors_of, result_rows
+from benchmarks.paper_table import compact, curve_errors, floors_of, result_rows, summary
 from benchmarks.solvers import D_EFF, beside, solver_summary
-from metrics.comparison import tabulate
+from metrics.answer import CURVE
 from metrics.description import Row
-from metrics.measuring import CURVE, Measured, measure_all
+from metrics.measuring import Measured, measure_all
 from metrics.shapes import gaussian_random_field
+from metrics.verdicts import tabulate
 from metrics.volume import InputError, Phase, Volume
 from slicegan.data import load_training_data
 
@@ -80,12 +81,19 @@ def measured(volumes: list[Volume]) -> list:
 def test_rows_say_what_meets_the_bar() -> None:
     real, other = ([field(seed, length) for seed in range(4)] for length in (2, 3))
     of_real, of_other = measured(real), measured(other)
-    compared = tabulate(of_other, of_real, unit="voxel")
+    options = {"unit": "voxel", "phases": ["0", "1"]}
+    compared = tabulate(of_other, of_real, **options)
     floors = floors_of(compared.values[compared.values["sample"] == "real"])
     table = pd.DataFrame(
         [
-            *result_rows("itself", tabulate(of_real, of_real, unit="voxel").table, floors, STUDY),
-            *result_rows("other", compared.table, floors, STUDY),
+            *result_rows(
+                "itself",
+                tabulate(of_real, of_real, **options),
+                curve_errors(of_real, of_real),
+                floors,
+                STUDY,
+            ),
+            *result_rows("other", compared, curve_errors(of_other, of_real), floors, STUDY),
         ]
     )
     itself, others = (table[table["sample"] == name] for name in ("itself", "other"))
@@ -104,6 +112,8 @@ def test_rows_say_what_meets_the_bar() -> None:
     phi = np.mean([np.mean(v.labels == 0) for v in real])
     assert row.value == pytest.approx(np.abs(means[0] - means[1]).mean() / (phi * (1 - phi)))
     assert np.isfinite(others.floor).all() and (others.floor > 0).all()
+    said = summary(table, "other", compared.answer)
+    assert "specific surface area, 0" in said and said.endswith(compared.answer.sentence)
     lines = compact(table)
     assert len(lines) == len(itself) and list(lines) == [
         "quantity",
