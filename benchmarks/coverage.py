@@ -1,87 +1,195 @@
-"""How often the intervals hold the truth, and how often the verdicts are wrong.
+"""How often the intervals hold the truth, and how often verdicts and answers are wrong.
 
-Pairs of samples are drawn from one law (Gaussian random fields cut at a level), so that every
-true ratio is 1: the 95 % interval should hold 1 in 95 % of the pairs, and `differs` should be rare.
-Then the generated values are scaled by 1.15, which makes the true ratio 1.15 with the same relative
-spread: `same` should be rare.
+Pairs of samples are drawn from one law (Gaussian random fields cut at levels), so that every true
+ratio is 1: a 95 % interval should hold 1 in 95 % of the pairs, and the answer `differs` should come
+in at most 5 % of them. Then the same pairs with generated surfaces and diffusivities scaled by 1.1
+and 1.2, or with a generated field of 1.6 times the correlation length: `same` should never come,
+and `differs` often.
+
+Writes ``coverage.md`` (answers, and verdicts on the two-point correlation) and
+``coverage_rows.md`` (intervals and verdicts of single quantities).
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.tables import module_command, write_result
-from metrics.comparison import TABLE_COLUMNS, compare, scalar_rows
-from metrics.measuring import CURVE
-from metrics.shapes import gaussian_random_field
+from metrics.answer import CURVE
+from metrics.comparison import COMPARED_METRICS
+from metrics.measuring import Measured, measure_all
+from metrics.shapes import gaussian_random_field, plurigaussian
+from metrics.verdicts import Tables, tabulate
+from metrics.volume import Volume
 
-METRICS = (
-    "volume_fraction", "specific_surface_area", "chord_length", "euler_density",
-    "percolating_fraction", "effective_diffusivity", CURVE,
-)  # fmt: skip
-DIFFERENCE = 1.15
+SIDE = 32  # voxels of a sub-volume
 MARGIN = 0.05
-
-# How a sample of 8 sub-volumes comes about: 8 volumes, or one volume cut in 8.
-SAMPLES = {"8 volumes": (8, 1), "1 volume cut in 8": (1, 2)}
-
-
-def judge_pair(pair: int, sample: str, side: int, length: float, seed: int) -> pd.DataFrame:
-    """Verdicts on two samples of one law, as they are and with a true difference."""
-    count, cells = SAMPLES[sample]
-    draws = np.random.default_rng([seed, pair]).integers(2**31, size=(2, count)).tolist()
-    gen, real = (
-        [
-            gaussian_random_field((side * cells,) * 3, correlation_length=length, seed=s).volume
-            for s in seeds
-        ]
-        for seeds in draws
-    )
-    same = compare(gen, real, metrics=METRICS, subvolume=side, margin=MARGIN, workers=1)
-    values = same.values.copy()
-    values.loc[values["sample"] == "gen", "value"] *= DIFFERENCE
-    other = pd.DataFrame(scalar_rows(values, MARGIN), columns=TABLE_COLUMNS)
-    return pd.concat(
-        [same.table.assign(truth=1.0, pair=pair), other.assign(truth=DIFFERENCE, pair=pair)]
-    ).assign(sample=sample)
+SCALES = (1.1, 1.2)
+SCALED = ("specific_surface_area", "interface_area", "effective_diffusivity")
+LONGER = 1.6  # times the correlation length
 
 
-def summarise(tables: pd.DataFrame) -> pd.DataFrame:
-    """Rates per metric, over pairs, phases and axes."""
-    return pd.DataFrame(
-        _rates(sample, metric, rows)
-        for (sample, metric), rows in tables.groupby(["sample", "metric"], sort=False)
-    )
+@dataclass(frozen=True)
+class Law:
+    """How the sub-volumes of one sample come about.
+
+    Parameters
+    ----------
+    length : float
+        Correlation length in voxels.
+    cut : bool
+        Whether they are the octants of one volume, or volumes of their own.
+    counts : tuple of int
+        Numbers of sub-volumes, from the largest sample on: smaller ones are its first.
+    fractions : tuple of float
+        Of the phases. Three phases meet in lines.
+    """
+
+    length: float
+    cut: bool
+    counts: tuple[int, ...] = (8,)
+    fractions: tuple[float, ...] = (0.4, 0.6)
+
+    def name(self, count: int) -> str:
+        """Law and sample in words."""
+        kind = "1 volume cut in" if self.cut else "volumes:"
+        return f"{len(self.fractions)} phases, length {self.length:g}, {kind} {count}"
+
+    def sample(self, seeds: Iterator[int]) -> list[Volume]:
+        """Sub-volumes of one sample. A field wraps around: what is used is a window of it."""
+        if self.cut:
+            whole = self._field(3 * SIDE, next(seeds))
+            halves = slice(0, SIDE), slice(SIDE, 2 * SIDE)
+            return [whole.crop((z, y, x)) for z, y, x in product(halves, repeat=3)]
+        window = slice(SIDE), slice(SIDE), slice(SIDE)
+        return [self._field(2 * SIDE, next(seeds)).crop(window) for _ in range(max(self.counts))]
+
+    def _field(self, side: int, seed: int) -> Volume:
+        make = gaussian_random_field if len(self.fractions) == 2 else plurigaussian
+        shape = (side,) * 3
+        return make(
+            shape, correlation_length=self.length, fractions=self.fractions, seed=seed
+        ).volume
 
 
-def _rates(sample: str, metric: str, rows: pd.DataFrame) -> dict[str, object]:
-    equal, other = rows[rows.truth == 1], rows[rows.truth != 1]
-    ratio = equal.dropna(subset="ratio_low")
-    covered = ((ratio.ratio_low <= 1) & (ratio.ratio_high >= 1)).mean()
-    return {
-        "sample": sample,
-        "metric": metric,
-        "rows": len(equal),
-        "covers 1, %": 100 * covered,
-        "differs, %": 100 * (equal.verdict == "differs").mean(),
-        "cannot tell, %": 100 * (equal.verdict == "cannot tell").mean(),
-        "same at ratio 1.15, %": 100 * (other.verdict == "same").mean(),
-        "differs at ratio 1.15, %": 100 * (other.verdict == "differs").mean(),
-    }
+LAWS = (
+    Law(2.5, cut=False, counts=(16, 8, 4, 2)),
+    Law(2.5, cut=True),
+    Law(5.0, cut=True),
+    Law(8.0, cut=True),
+    Law(2.5, cut=False, counts=(8, 4), fractions=(0.4, 0.3, 0.3)),
+    Law(5.0, cut=True, fractions=(0.4, 0.3, 0.3)),
+)
+
+
+def judge_pair(pair: int, law: Law, seed: int) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """Answers on two samples of one law and of different ones; rows of those of one law."""
+    seeds = iter(np.random.default_rng([seed, pair]).integers(2**31, size=4 * 16).tolist())
+    gen, real = (_measured(law.sample(seeds), COMPARED_METRICS) for _ in range(2))
+    longer = _measured(replace(law, length=LONGER * law.length).sample(seeds), (CURVE,))
+    phases = [str(k) for k in range(len(law.fractions))]
+    answers, rows = [], []
+    for count in law.counts:
+
+        def against_real(of: list[Measured], isotropic: bool = False, count: int = count) -> Tables:
+            return tabulate(
+                of[:count], real[:count], unit="voxel", phases=phases, margin=MARGIN,
+                isotropic=isotropic, seed=pair,
+            )  # fmt: skip
+
+        one = against_real(gen)
+        found = {
+            "one law": one,
+            "one law, isotropic": against_real(gen, isotropic=True),
+            **{f"x {by:g}": against_real(_scaled(gen, by)) for by in SCALES},
+            f"length x {LONGER:g}": against_real(longer),
+        }
+        name = law.name(count)
+        for case, tables in found.items():
+            s2 = tables.distances.verdict
+            answers.append(
+                {
+                    "law": name,
+                    "case": case,
+                    "answer": tables.answer.verdict,
+                    "quantities": len(tables.answer.tests),
+                    "s2 same": (s2 == "same").mean(),
+                    "s2 differs": (s2 == "differs").mean(),
+                }
+            )
+        rows.append(one.table.assign(law=name))
+    return answers, pd.concat(rows)
+
+
+def _measured(volumes: list[Volume], names: tuple[str, ...]) -> list[Measured]:
+    tasks = [(volume, False) for volume in volumes]
+    return measure_all(tasks, names, SIDE // 2, "multigrid", None, 1, progress=False)
+
+
+def _scaled(sample: list[Measured], by: float) -> list[Measured]:
+    """The same sample with larger surfaces and diffusivities."""
+    return [
+        of._replace(
+            rows=[
+                row._replace(value=row.value * by) if row.metric in SCALED else row
+                for row in of.rows
+            ]
+        )
+        for of in sample
+    ]
+
+
+def summarise_answers(answers: pd.DataFrame) -> pd.DataFrame:
+    """How often each answer, and each verdict on two-point correlations, comes; in %."""
+    lines = []
+    for (law, case), of in answers.groupby(["law", "case"], sort=False):
+        line: dict[str, Any] = {
+            "sub-volumes of both samples": law,
+            "generated": case,
+            "quantities": of.quantities.max(),
+        }
+        for verdict in ("differs", "same"):
+            line[f"answer {verdict}"] = 100 * (of.answer == verdict).mean()
+        for verdict in ("differs", "same"):
+            line[f"S2 {verdict}"] = 100 * of[f"s2 {verdict}"].mean()
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def summarise_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Coverage and verdicts of each quantity, in % of pairs, phases and axes; one law."""
+    lines = []
+    for (law, metric), of in rows.groupby(["law", "metric"], sort=False):
+        ratio = of.dropna(subset="ratio_low")
+        apart = of.dropna(subset="difference_low")
+        inside = {
+            "ratio covers 1": (ratio.ratio_low <= 1) & (ratio.ratio_high >= 1),
+            "difference covers 0": (apart.difference_low <= 0) & (apart.difference_high >= 0),
+        }
+        lines.append(
+            {"sub-volumes of both samples": law, "metric": metric, "rows": len(of)}
+            | {name: 100 * held.mean() for name, held in inside.items()}
+            | {
+                verdict: 100 * (of.verdict == verdict).mean()
+                for verdict in ("differs", "cannot tell", "same")
+            }
+        )
+    return pd.DataFrame(lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pairs", type=int, default=200)
-    parser.add_argument("--side", type=int, default=32, help="voxels of a sub-volume (32)")
-    parser.add_argument("--length", type=float, default=2.5, help="correlation length, voxels")
+    parser.add_argument("--pairs", type=int, default=200, help="of each law (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     args = parser.parse_args(argv)
@@ -89,20 +197,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     from joblib import Parallel, delayed
     from tqdm import tqdm
 
-    jobs = [(pair, sample) for sample in SAMPLES for pair in range(args.pairs)]
+    jobs = [(pair, law) for law in LAWS for pair in range(args.pairs)]
     pool = Parallel(n_jobs=-1, return_as="generator")
-    tables = pool(delayed(judge_pair)(*job, args.side, args.length, args.seed) for job in jobs)
-    summary = summarise(pd.concat(list(tqdm(tables, total=len(jobs), unit="pair"))))
+    judged = pool(delayed(judge_pair)(pair, law, args.seed) for pair, law in jobs)
+    answers, rows = zip(*tqdm(judged, total=len(jobs), unit="pair"), strict=True)
+    text = (
+        f"{args.pairs} pairs of samples of sub-volumes of {SIDE}^3 voxels, windows of Gaussian "
+        f"random fields, all metrics of `compare`, margin {MARGIN:.0%}; in % of the pairs"
+    )
+    facts = {"command": module_command("coverage", argv), "seed": args.seed}
     write_result(
         args.out / "coverage",
-        "Coverage of the intervals, error rates of the verdicts",
-        f"{args.pairs} pairs of samples of 8 sub-volumes of {args.side}^3 voxels, Gaussian random "
-        f"field of fraction 0.5 and correlation length {args.length} voxels, margin {MARGIN:.0%}. "
-        "Rows pool pairs, phases and axes. Where the law is one, 95 % should cover 1.",
-        summary,
-        {"command": module_command("coverage", argv), "seed": args.seed},
+        "How often the answer is right",
+        f"{text} (`S2 rows`: of pairs, phases and axes). Of one law the answer may be `differs` in "
+        "5 % of the pairs; `x 1.1` and `x 1.2` scale its surfaces and diffusivities.",
+        summarise_answers(pd.DataFrame([answer for of in answers for answer in of])),
+        facts,
     )
-    print(summary.round(1).to_string(index=False))
+    write_result(
+        args.out / "coverage_rows",
+        "Coverage of the intervals, verdicts of single quantities",
+        f"{text}, phases and axes. Both samples are of one law: 95 % should cover.",
+        summarise_rows(pd.concat(rows)),
+        facts,
+    )
+    print((args.out / "coverage.md").read_text(encoding="utf-8"))
     return 0
 
 
