@@ -111,7 +111,12 @@ def _logits(model: Model, volumes: int, seed: int) -> NDArray[np.float32]:
     with torch.inference_mode():
         for _ in range(volumes):
             noise = torch.randn(shape, generator=random, device=weight.device, dtype=weight.dtype)
-            logits = generator.logits(noise.to(memory_format=torch.channels_last_3d))[0].flatten(1)
+            fine = [
+                torch.randn((1, 1, *(n,) * 3), generator=random, device=weight.device).to(weight)
+                for n in generator.fine_sizes(LATENT_SIZE)
+            ]
+            latent = noise.to(memory_format=torch.channels_last_3d)
+            logits = generator.logits(latent, fine)[0].flatten(1)
             count = logits.shape[1]
             chosen = torch.randint(count, (count // SHARE,), generator=random, device=weight.device)
             parts.append(logits[:, chosen].float().cpu().numpy())

@@ -65,6 +65,11 @@ class GeneratorConfig:
         converted networks.
     calibrated : bool
         Whether a number for each channel is added to the logits (`slicegan.calibration`).
+    fine_noise : float
+        First strength of the noise that every hidden layer adds to its normalised features, one
+        number a voxel, with a learned weight for each channel (StyleGAN, Karras et al. 2019): fine
+        texture then need not be written by its place between two latent sites. 0: none, as in the
+        original.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -79,6 +84,7 @@ class GeneratorConfig:
     upsampling: PositiveFloat = 2.0
     dense: bool = True
     calibrated: bool = False
+    fine_noise: NonNegativeFloat = 0.0
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,9 @@ class TrainingConfig:
     symmetric : bool
         Whether the first kernels of the generator of an isotropic material are alike along z, y
         and x.
+    lattice : float
+        Weight of the penalty on differences between places of the stride
+        (`slicegan.losses.PlacePenalty`); 0: none, as in the original.
     average : float
         Decay of the exponential moving average of the generator's weights; 0 uses the last ones.
     norm_volumes : int
@@ -179,6 +188,7 @@ class TrainingConfig:
     decay: Share = 1.0
     init: Literal["normal", "he", "torch"] = "normal"
     symmetric: bool = False
+    lattice: NonNegativeFloat = 0.0
     average: Share = 0.0
     norm_volumes: PositiveInt = 64
     latent_size: PositiveInt = 4

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from slicegan.config import Kind
-from slicegan.latent import latent_noise
+from slicegan.latent import fine_noise, latent_noise
 from slicegan.networks import Generator
 
 Span = tuple[int, int]  # from, to
@@ -75,8 +75,27 @@ class Field:
             periods=self.periods,
         )
 
+    def fine_noise(self, sites: Box) -> list[NDArray[np.float32]]:
+        """Noise of each hidden layer over these latent sites: (z, y, x)."""
+        fields = []
+        for level, pitch in enumerate(self.generator.fine_pitches()):
+            z, y, x = (pitch * start for start, _ in sites)
+            nz, ny, nx = (self.generator.fine_sizes(n)[level] for n in lengths(sites))
+            pz, py, px = (period and pitch * period for period in self.periods)
+            fields.append(
+                fine_noise(
+                    level,
+                    (z, y, x),
+                    (nz, ny, nx),
+                    seed=self.seed,
+                    index=self.index,
+                    periods=(pz, py, px),
+                )
+            )
+        return fields
+
     def voxels(self, noise: NDArray[np.float32], box: Box) -> NDArray[np.uint8]:
-        """Labels or intensities of a box, from the noise at its sites."""
+        """Labels or intensities of a box, from the latent noise at its sites."""
         stride = self.generator.stride
         inner = _within(box, [start // stride * stride for start, _ in box])
         weight = next(self.generator.parameters())
@@ -85,10 +104,14 @@ class Field:
         with torch.inference_mode(), exact:
             # With channels last, layers on a CPU take two thirds of the time, argmax a seventh.
             latent = torch.from_numpy(noise)[None].to(weight, memory_format=torch.channels_last_3d)
+            fine = [
+                torch.from_numpy(level)[None, None].to(weight)
+                for level in self.fine_noise(self.sites(box))
+            ]
             if self.kind == "phases":
-                values = self.generator.logits(latent)[0][:, *inner].argmax(0)
+                values = self.generator.logits(latent, fine)[0][:, *inner].argmax(0)
             else:
-                values = (255 * self.generator(latent)[0][:, *inner]).round()
+                values = (255 * self.generator(latent, fine)[0][:, *inner]).round()
                 values = values[0] if self.kind == "grey" else values.movedim(0, -1)
             voxels: NDArray[np.uint8] = values.to(torch.uint8).cpu().numpy()
         return voxels

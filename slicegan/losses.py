@@ -12,6 +12,9 @@ from torch.nn import functional
 
 from slicegan.networks import Critic
 
+PLACES = 16  # voxels: shorter periods are within it
+MEMORY = 0.98  # of the running mean over places
+
 
 def critic_loss(kind: str, real: Tensor, fake: Tensor) -> Tensor:
     """Loss of a critic from its judgements of real and generated slices, each (N,).
@@ -45,6 +48,42 @@ def penalty(
         share = torch.rand(len(real), 1, 1, 1, generator=random, device=real.device)
         return (_slopes(critic, share * real + (1 - share) * fake) - 1).square().mean()
     return (_slopes(critic, real).square() + _slopes(critic, fake).square()).mean() / 2
+
+
+class PlacePenalty:
+    r"""Penalty on means that differ from place to place of the generator's stride.
+
+    A transposed convolution writes each place between two sites with weights of its own, so that a
+    phase may be rare at some places. With P the mean of the volumes of a step over all places
+    modulo 16 voxels, one number a channel and place, and its running mean M = .98 M + .02 P,
+
+    .. math:: L = 2 \left\langle \frac{(M - \bar M) P}{\bar P (1 - \bar P)} \right\rangle
+
+    has the gradient of the variance of M over places, in units of that of a voxel. Only P has a
+    gradient: the difference of M from its mean says where there is too much, with the noise of
+    many steps together instead of that of one.
+
+    Parameters
+    ----------
+    channels, period : int
+        Of the volumes; places modulo how many voxels.
+    device : torch.device
+    """
+
+    def __init__(self, channels: int, period: int, device: torch.device) -> None:
+        self.period = period
+        self.mean = torch.zeros(channels, period, period, period, device=device)
+
+    def __call__(self, volumes: Tensor) -> Tensor:
+        """Penalty of volumes (N, channels, Z, Y, X), and one more step of the running mean."""
+        n = self.period
+        z, y, x = (size // n for size in volumes.shape[2:])
+        cells = volumes[:, :, : z * n, : y * n, : x * n].unflatten(4, (x, n))
+        means = cells.unflatten(3, (y, n)).unflatten(2, (z, n)).mean((0, 2, 4, 6))
+        self.mean = MEMORY * self.mean + (1 - MEMORY) * means.detach()
+        share = means.detach().mean((1, 2, 3), keepdim=True)
+        residual = self.mean - self.mean.mean((1, 2, 3), keepdim=True)
+        return 2 * (residual * means / (share * (1 - share)).clamp_min(1e-3)).mean()
 
 
 def _slopes(critic: Critic, slices: Tensor) -> Tensor:

@@ -10,8 +10,9 @@ from a part of the latent noise is a part of what it makes from the whole.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
-from itertools import pairwise, product
+from itertools import accumulate, pairwise, product
 
 import torch
 from torch import Tensor, nn
@@ -57,23 +58,34 @@ class Generator(nn.Module):
             for (before, after), layer in zip(pairwise(channels), config.layers, strict=True)
         )
         self.norms = nn.ModuleList(nn.BatchNorm3d(width) for width in config.filters)
+        if config.fine_noise:
+            self.strengths = nn.ParameterList(
+                torch.full((width,), config.fine_noise) for width in config.filters
+            )
         if resize:
             self.resize = nn.Conv3d(config.filters[-1], config.channels, RESIZE_KERNEL)
         if config.calibrated:
             self.register_buffer("offset", torch.zeros(config.channels))
 
-    def forward(self, noise: Tensor) -> Tensor:
-        """Values in [0, 1]: noise (N, latent channels, z, y, x) -> (N, channels, Z, Y, X)."""
-        values = self.logits(noise)
+    def forward(self, noise: Tensor, fine: Sequence[Tensor] = ()) -> Tensor:
+        """Values in [0, 1]: noise (N, latent channels, z, y, x) -> (N, channels, Z, Y, X).
+
+        `fine` is one tensor (N, 1, z, y, x) of normal noise for each hidden layer, of the sizes
+        `fine_sizes`; none for a generator without fine noise.
+        """
+        values = self.logits(noise, fine)
         if self.config.output == "softmax":
             return torch.softmax(values, dim=1)
         return 0.5 * (torch.tanh(values) + 1)
 
-    def logits(self, noise: Tensor) -> Tensor:
+    def logits(self, noise: Tensor, fine: Sequence[Tensor] = ()) -> Tensor:
         """Output before softmax or tanh, of the same shape: enough to tell the likeliest phase."""
         features = noise
-        for conv, norm in zip(self.convs, self.norms, strict=False):
-            features = functional.leaky_relu(norm(conv(features)), self.config.leak, inplace=True)
+        for k, norm in enumerate(self.norms):
+            features = norm(self.convs[k](features))
+            if self.config.fine_noise:
+                features = features + self.strengths[k][:, None, None, None] * fine[k]
+            features = functional.leaky_relu(features, self.config.leak, inplace=True)
         last = self.convs[-1] if self.config.kind == "transpose" else self._resized
         out: Tensor = last(features)
         return out + self.offset[:, None, None, None] if self.config.calibrated else out
@@ -99,6 +111,19 @@ class Generator(nn.Module):
         """Voxels per latent site."""
         strides = math.prod(layer.stride for layer in self.config.layers)
         return strides if self.config.kind == "transpose" else 2 * strides
+
+    def fine_pitches(self) -> list[int]:
+        """Sites of the fine noise of each hidden layer per latent site."""
+        strides = [layer.stride for layer in self.config.layers[: len(self.norms)]]
+        return list(accumulate(strides, operator.mul)) if self.config.fine_noise else []
+
+    def fine_sizes(self, latent: int) -> list[int]:
+        """Sites of the fine noise of each hidden layer along an axis with so many latent sites."""
+        n, sizes = latent, []
+        for kernel, stride, padding in self.config.layers[: len(self.fine_pitches())]:
+            n = stride * (n - 1) + kernel - 2 * padding
+            sizes.append(n)
+        return sizes
 
     def size(self, latent: int) -> int:
         """Voxels along an axis with so many latent sites: ``stride * latent - const``."""

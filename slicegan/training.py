@@ -7,7 +7,7 @@ axes that its image belongs to: three critics for three images, one for an isotr
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from metrics.volume import InputError
 from slicegan.config import Config
-from slicegan.losses import critic_loss, generator_loss, penalty
+from slicegan.losses import PLACES, PlacePenalty, critic_loss, generator_loss, penalty
 from slicegan.networks import Critic, Generator, initialise, symmetrise
 from slicegan.sources import Source, slices
 
@@ -31,6 +31,20 @@ class Player:
     source: Source
     optimiser: Adam
     steps: int = 0
+
+
+class Drawing(torch.nn.Module):
+    """A generator that draws its fine noise itself, for `update_bn`, which gives one argument."""
+
+    def __init__(self, generator: torch.nn.Module, draw: Callable[[], list[Tensor]]) -> None:
+        super().__init__()
+        self.generator = generator
+        self.draw = draw
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """Volumes from latent noise."""
+        volumes: Tensor = self.generator(noise, self.draw())
+        return volumes
 
 
 class Trainer:
@@ -66,6 +80,8 @@ class Trainer:
             self.players.append(Player(critic, source, adam))
         ema = get_ema_multi_avg_fn(self.config.average)
         self.average = AveragedModel(self.generator, multi_avg_fn=ema)
+        period = min(PLACES, self.generator.stride)
+        self.places = PlacePenalty(config.generator.channels, period, device)
         self.step = 0
 
     def _network(self, network: Any, layout: torch.memory_format) -> Any:
@@ -121,6 +137,8 @@ class Trainer:
             real, fake = self._pairs(player, volumes)
             loss = loss + generator_loss(self.config.loss, player.critic(real), player.critic(fake))
             player.critic.requires_grad_(True)
+        if self.config.lattice:
+            loss = loss + self.config.lattice * self.places(volumes)
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
@@ -130,7 +148,7 @@ class Trainer:
         """So many generated volumes: (count, channels, Z, Y, X) in float32."""
         short = self.config.precision == "bf16" and self.device.type == "cuda"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=short):
-            volumes: Tensor = self.generator(self.noise(count))
+            volumes: Tensor = self.generator(self.noise(count), self.fine_noise(count))
         return volumes.float()
 
     def noise(self, count: int, random: torch.Generator | None = None) -> Tensor:
@@ -139,11 +157,19 @@ class Trainer:
         shape = (count, self.generator.config.latent_channels, n, n, n)
         return torch.randn(shape, generator=random or self.random, device=self.device)
 
+    def fine_noise(self, count: int, random: torch.Generator | None = None) -> list[Tensor]:
+        """Noise of the hidden layers for so many volumes, drawn after their latent noise."""
+        return [
+            torch.randn((count, 1, n, n, n), generator=random or self.random, device=self.device)
+            for n in self.generator.fine_sizes(self.config.latent_size)
+        ]
+
     def measure_norms(self, generator: torch.nn.Module, random: torch.Generator) -> None:
         """Give BatchNorm the means and variances of `norm_volumes` volumes."""
         volumes = self.config.generator_volumes
         batches = math.ceil(self.config.norm_volumes / volumes)
-        update_bn((self.noise(volumes, random) for _ in range(batches)), generator)
+        drawing = Drawing(generator, lambda: self.fine_noise(volumes, random))
+        update_bn((self.noise(volumes, random) for _ in range(batches)), drawing)
 
     def finite(self) -> bool:
         """Whether all weights are finite numbers."""
@@ -160,6 +186,7 @@ class Trainer:
             "generator": self.generator.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "places": self.places.mean,
             "players": [
                 {
                     "critic": player.critic.state_dict(),
@@ -185,6 +212,8 @@ class Trainer:
         self.generator.load_state_dict(state["generator"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
+        if self.config.lattice:  # runs of earlier versions have none
+            self.places.mean = state["places"].to(self.device)
         for player, saved in zip(self.players, state["players"], strict=True):
             player.critic.load_state_dict(saved["critic"])
             player.optimiser.load_state_dict(saved["optimiser"])

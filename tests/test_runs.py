@@ -207,8 +207,10 @@ def test_the_averaged_generator_is_saved_with_statistics_of_its_own(tmp_path: Pa
     assert not torch.equal(saved.convs[0].weight, trained.convs[0].weight)
     # The first layer's by definition: over batches, the mean of the mean and of the variance.
     random = torch.Generator().manual_seed(0)
-    batches = [average.convs[0](torch.randn(3, 2, 3, 3, 3, generator=random))
-               for _ in range(3)]  # fmt: skip
+    batches = []
+    for _ in range(3):
+        batches.append(average.convs[0](torch.randn(3, 2, 3, 3, 3, generator=random)))
+        run.trainer.fine_noise(3, random)
     mean = torch.stack([batch.mean(dim=(0, 2, 3, 4)) for batch in batches]).mean(dim=0)
     variance = torch.stack([batch.var(dim=(0, 2, 3, 4)) for batch in batches]).mean(dim=0)
     # Sums of a thousand numbers in float32, in another order.
