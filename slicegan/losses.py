@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from slicegan.networks import Critic
 
-PLACES = 16  # voxels: shorter periods are within it
+PLACES = 16  # voxels: the longest period that one volume of training holds several times
 MEMORY = 0.98  # of the running mean over places
 
 
@@ -55,7 +55,8 @@ class PlacePenalty:
 
     A transposed convolution writes each place between two sites with weights of its own, so that a
     phase may be rare at some places. With P the mean of the volumes of a step over all places
-    modulo 16 voxels, one number a channel and place, and its running mean M = .98 M + .02 P,
+    modulo a period (the largest divisor of the stride up to 16 voxels), one number a channel and
+    place, and its running mean M = .98 M + .02 P,
 
     .. math:: L = 2 \left\langle \frac{(M - \bar M) P}{\bar P (1 - \bar P)} \right\rangle
 
@@ -65,14 +66,14 @@ class PlacePenalty:
 
     Parameters
     ----------
-    channels, period : int
-        Of the volumes; places modulo how many voxels.
+    channels, stride : int
+        Of the volumes; voxels a latent site.
     device : torch.device
     """
 
-    def __init__(self, channels: int, period: int, device: torch.device) -> None:
-        self.period = period
-        self.mean = torch.zeros(channels, period, period, period, device=device)
+    def __init__(self, channels: int, stride: int, device: torch.device) -> None:
+        self.period = max(n for n in range(1, PLACES + 1) if stride % n == 0)
+        self.mean = torch.zeros(channels, *(self.period,) * 3, device=device)
 
     def __call__(self, volumes: Tensor) -> Tensor:
         """Penalty of volumes (N, channels, Z, Y, X), and one more step of the running mean."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise, product
 
 import torch
@@ -84,7 +84,7 @@ class Generator(nn.Module):
         for k, norm in enumerate(self.norms):
             features = norm(self.convs[k](features))
             if self.config.fine_noise:
-                features = features + self.strengths[k][:, None, None, None] * fine[k]
+                features = torch.addcmul(features, self.strengths[k][:, None, None, None], fine[k])
             features = functional.leaky_relu(features, self.config.leak, inplace=True)
         last = self.convs[-1] if self.config.kind == "transpose" else self._resized
         out: Tensor = last(features)
@@ -141,6 +141,20 @@ class Generator(nn.Module):
         while self.size(n) < size:
             n += 1
         return n
+
+
+class Drawing(nn.Module):
+    """A generator that draws its fine noise itself, for what calls a network of one argument."""
+
+    def __init__(self, generator: nn.Module, draw: Callable[[], Sequence[Tensor]]) -> None:
+        super().__init__()
+        self.generator = generator
+        self.draw = draw
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """Volumes from latent noise."""
+        volumes: Tensor = self.generator(noise, self.draw())
+        return volumes
 
 
 class Critic(nn.Module):

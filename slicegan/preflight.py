@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from metrics.volume import InputError
 from slicegan.config import Config, Material
 from slicegan.data import TrainingData
-from slicegan.networks import Critic, Generator
+from slicegan.networks import Critic, Drawing, Generator
 from slicegan.sources import Source
 
 # Forward passes that cost as much as one forward and backward, and as one gradient penalty, which
@@ -86,7 +86,7 @@ def plan(data: TrainingData, config: Config, *, device: torch.device, done: int 
         If this cannot work (`check`).
     """
     check(data, config)
-    generator, critic = Generator(config.generator).to(device), Critic(config.critic).to(device)
+    generator, critic = _drawing(config, device), Critic(config.critic).to(device)
     training = config.training
     work = passes(data.sources, config)
     seconds = (training.steps - done) * (
@@ -145,8 +145,7 @@ def memory(sources: tuple[Source, ...], config: Config) -> int:
     ``g m_G + c (slices of m_G volumes)`` for all critics together.
     """
     training = config.training
-    with torch.device("meta"):
-        generator, critic = Generator(config.generator), Critic(config.critic)
+    generator, critic = _drawing(config, torch.device("meta")), Critic(config.critic).to("meta")
     g = 2 * kept_bytes(generator, noise(config).to("meta"))
     c = 2 * kept_bytes(critic, blank(config).to("meta"))
     stored = 5 * _weights(generator) + 4 * len(sources) * _weights(critic)
@@ -187,6 +186,16 @@ def noise(config: Config) -> Tensor:
     """Noise of one volume of training."""
     latent = config.training.latent_size
     return torch.ones(1, config.generator.latent_channels, latent, latent, latent)
+
+
+def _drawing(config: Config, device: torch.device) -> Drawing:
+    """The generator of training, with the fine noise of one volume."""
+    with torch.device(device):
+        generator = Generator(config.generator)
+        fine = [
+            torch.ones(1, 1, n, n, n) for n in generator.fine_sizes(config.training.latent_size)
+        ]
+    return Drawing(generator, lambda: fine)
 
 
 def blank(config: Config) -> Tensor:

@@ -7,7 +7,7 @@ axes that its image belongs to: three critics for three images, one for an isotr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from metrics.volume import InputError
 from slicegan.config import Config
-from slicegan.losses import PLACES, PlacePenalty, critic_loss, generator_loss, penalty
-from slicegan.networks import Critic, Generator, initialise, symmetrise
+from slicegan.losses import PlacePenalty, critic_loss, generator_loss, penalty
+from slicegan.networks import Critic, Drawing, Generator, initialise, symmetrise
 from slicegan.sources import Source, slices
 
 
@@ -31,20 +31,6 @@ class Player:
     source: Source
     optimiser: Adam
     steps: int = 0
-
-
-class Drawing(torch.nn.Module):
-    """A generator that draws its fine noise itself, for `update_bn`, which gives one argument."""
-
-    def __init__(self, generator: torch.nn.Module, draw: Callable[[], list[Tensor]]) -> None:
-        super().__init__()
-        self.generator = generator
-        self.draw = draw
-
-    def forward(self, noise: Tensor) -> Tensor:
-        """Volumes from latent noise."""
-        volumes: Tensor = self.generator(noise, self.draw())
-        return volumes
 
 
 class Trainer:
@@ -80,8 +66,7 @@ class Trainer:
             self.players.append(Player(critic, source, adam))
         ema = get_ema_multi_avg_fn(self.config.average)
         self.average = AveragedModel(self.generator, multi_avg_fn=ema)
-        period = min(PLACES, self.generator.stride)
-        self.places = PlacePenalty(config.generator.channels, period, device)
+        self.places = PlacePenalty(config.generator.channels, self.generator.stride, device)
         self.step = 0
 
     def _network(self, network: Any, layout: torch.memory_format) -> Any:

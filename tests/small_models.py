@@ -32,10 +32,13 @@ def random_generator(config: GeneratorConfig, seed: int = 0) -> Generator:
     last: Any = generator.resize if config.kind == "resize" else generator.convs[-1]
     with torch.no_grad():
         inputs = 1 if config.kind == "resize" else 0
+        sizes = generator.fine_sizes(8)
         last.weight -= last.weight.mean(dim=(inputs, 2, 3, 4), keepdim=True)
         for _ in range(30):
             shape = (2, config.latent_channels, 8, 8, 8)
-            generator(torch.randn(shape, generator=random, dtype=torch.float64))
+            latent = torch.randn(shape, generator=random, dtype=torch.float64)
+            fine = [torch.randn((2, 1, n, n, n), generator=random).double() for n in sizes]
+            generator(latent, fine)
     return generator.eval()
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import INNER, random_generator, small_model
+from small_models import INNER, LAST, random_generator, small_model
 
 from metrics.volume import Volume
 from slicegan import field
@@ -15,23 +15,38 @@ from slicegan.checkpoint import Model
 from slicegan.config import GeneratorConfig, Layer
 from slicegan.field import Field, activation_bytes, tile_side
 from slicegan.generation import generate
-from slicegan.latent import latent_noise
+from slicegan.latent import fine_noise, latent_noise
 from slicegan.networks import Generator
 
-KINDS = ("transpose", "resize")
-MODELS = {kind: small_model(kind) for kind in KINDS}  # type: ignore[arg-type]
-FIRST, SITES = -4, 14  # latent sites of the reference volume, along each axis
+# Two hidden layers, whose fine noise has one and two sites a latent site.
+NOISY = small_model(filters=(8, 6), layers=(Layer(3, 1, 2), INNER, LAST), fine_noise=1.0)
+MODELS = {"transpose": small_model(), "resize": small_model("resize"), "noisy": NOISY}
+FIRST, SITES = -4, 16  # latent sites of the reference volume, along each axis
 
 
-def at_once(generator: Generator, noise: np.ndarray) -> np.ndarray:
+def at_once(
+    generator: Generator, noise: np.ndarray, fine: tuple[np.ndarray, ...] = ()
+) -> np.ndarray:
     """Labels of the network called directly, in its usual memory layout."""
     with torch.no_grad():
-        values = generator(torch.from_numpy(np.ascontiguousarray(noise))[None].double())
+        values = generator(
+            torch.from_numpy(np.ascontiguousarray(noise))[None].double(),
+            [torch.from_numpy(level)[None, None].double() for level in fine],
+        )
     return values[0].argmax(0).numpy().astype(np.uint8)
 
 
+# A layer of kernel 3 and padding 2 makes 14 sites of 16, one of kernel 4 and stride 2 then 26.
+FINE = tuple(
+    fine_noise(level, (first,) * 3, (size,) * 3, seed=5)
+    for level, (first, size) in enumerate([(FIRST, 14), (2 * FIRST, 26)])
+)
 WHOLE = {
-    kind: at_once(model.generator, latent_noise(4, (FIRST,) * 3, (SITES,) * 3, seed=5))
+    kind: at_once(
+        model.generator,
+        latent_noise(4, (FIRST,) * 3, (SITES,) * 3, seed=5),
+        FINE if kind == "noisy" else (),
+    )
     for kind, model in MODELS.items()
 }
 
@@ -44,7 +59,7 @@ def set_tile(patch: pytest.MonkeyPatch, model: Model, side: int) -> None:
 
 @settings(max_examples=20)
 @given(
-    kind=st.sampled_from(KINDS),
+    kind=st.sampled_from(sorted(MODELS)),
     corner=st.tuples(*[st.integers(0, 40)] * 3),
     shape=st.tuples(*[st.integers(1, 48)] * 3),
     side=st.sampled_from([4, 8, 12, 20, 64]),
@@ -61,6 +76,16 @@ def test_any_window_in_any_tiles_is_part_of_the_whole(
         volume = generate(model, shape, seed=5, origin=origin)
     cut = tuple(slice(a, a + n) for a, n in zip(corner, shape, strict=True))
     np.testing.assert_array_equal(volume.labels, whole[cut])
+
+
+def test_fine_noise_is_part_of_what_is_made() -> None:
+    # Else windows of it would agree whatever it is.
+    noise = latent_noise(4, (FIRST,) * 3, (SITES,) * 3, seed=5)
+    for level in range(2):
+        other = [*FINE]
+        other[level] = np.roll(FINE[level], 1, axis=2)
+        changed = at_once(NOISY.generator, noise, tuple(other))
+        assert (changed != WHOLE["noisy"]).mean() > 0.05
 
 
 def test_a_generator_that_is_not_dense_has_no_such_windows() -> None:

@@ -15,10 +15,11 @@ from slicegan import generation
 from slicegan.checkpoint import Model, save_model
 from slicegan.config import GeneratorConfig, Layer, Material
 from slicegan.generation import generate
-from slicegan.latent import latent_noise
+from slicegan.latent import fine_noise, latent_noise
 
 MODEL = small_model()
 RESIZE = small_model("resize")
+NOISY = small_model(filters=(8, 6), layers=(Layer(3, 1, 2), INNER, LAST), fine_noise=1.0)
 GREY = small_model(material=Material("grey"))
 COLOUR = small_model(material=Material("colour"))
 # As the original's resize nets at 4 latent sites: 10 -> 18 voxels.
@@ -53,34 +54,43 @@ def test_intensities_are_rounded_bytes(model: Model, shape: tuple[int, ...]) -> 
     assert np.ptp(values) > 50
 
 
-@pytest.mark.parametrize("model", [MODEL, RESIZE, GREY, COLOUR])
+@pytest.mark.parametrize("model", [MODEL, RESIZE, GREY, COLOUR, NOISY])
 def test_periodic_volumes_have_no_seam(model: Model) -> None:
-    # The network itself across the seam: two periods of noise, one and a half of voxels.
+    # The network itself across the seam: three periods of noise, two and more of voxels.
     n, period = 16, 16 // model.generator.stride
     cell = generate(model, n, seed=2, periodic="zyx")
     noise = latent_noise(4, (0, 0, 0), (period,) * 3, seed=2)
-    wide = np.ascontiguousarray(np.tile(noise, (1, 2, 2, 2)))
+    wide = np.ascontiguousarray(np.tile(noise, (1, 3, 3, 3)))
+    generator = model.generator
+    fine = []
+    for level, (pitch, size) in enumerate(
+        zip(generator.fine_pitches(), generator.fine_sizes(3 * period), strict=True)
+    ):
+        once = fine_noise(level, (0, 0, 0), (pitch * period,) * 3, seed=2)
+        fine.append(torch.from_numpy(np.tile(once, (3, 3, 3))[:size, :size, :size])[None, None])
     with torch.no_grad():
-        values = model.generator(torch.from_numpy(wide)[None].double())[0].numpy()
+        latent = torch.from_numpy(wide)[None].double()
+        values = generator(latent, [level.double() for level in fine])[0].numpy()
     if isinstance(cell, Volume):
         cell, across = cell.labels, values.argmax(0)
     else:
         across = np.squeeze(np.moveaxis((255 * values).round().astype(np.uint8), 0, -1))
     m = across.shape[0]
     assert m > n + 4  # beyond the seam
-    tiled = np.tile(cell, (2, 2, 2, 1)[: cell.ndim])[:m, :m, :m]
+    tiled = np.tile(cell, (3, 3, 3, 1)[: cell.ndim])[:m, :m, :m]
     np.testing.assert_array_equal(tiled, across)
     # Negative control: without the last voxel of each axis, as the original crops, it has a seam.
-    cropped = np.tile(cell[:-1, :-1, :-1], (2, 2, 2, 1)[: cell.ndim])[:m, :m, :m]
+    cropped = np.tile(cell[:-1, :-1, :-1], (3, 3, 3, 1)[: cell.ndim])[:m, :m, :m]
     assert (cropped != across[: len(cropped), : len(cropped), : len(cropped)]).mean() > 0.1
 
 
+@pytest.mark.parametrize("model", [MODEL, NOISY])
 @pytest.mark.parametrize("periodic", ["z", "yx", "xz"])
-def test_only_the_named_axes_are_periodic(periodic: str) -> None:
-    volume = generate(MODEL, (8, 16, 12), seed=3, periodic=periodic).labels
+def test_only_the_named_axes_are_periodic(periodic: str, model: Model) -> None:
+    volume = generate(model, (8, 16, 12), seed=3, periodic=periodic).labels
     for axis, name in enumerate("zyx"):
         shift = np.eye(3, dtype=int)[axis] * 4
-        moved = generate(MODEL, (8, 16, 12), seed=3, periodic=periodic, origin=shift).labels
+        moved = generate(model, (8, 16, 12), seed=3, periodic=periodic, origin=shift).labels
         rolled = np.roll(volume, -4, axis)
         assert (moved == rolled).all() == (name in periodic)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from slicegan.config import CriticConfig
-from slicegan.losses import critic_loss, generator_loss, penalty
+from slicegan.losses import PlacePenalty, critic_loss, generator_loss, penalty
 from slicegan.networks import Critic
 
 
@@ -98,3 +98,54 @@ def test_a_flat_critic_gets_no_nan(kind):
     real, fake = torch.rand(2, 3, 2, 4, 4, generator=random)
     penalty(kind, critic, real, fake, random).backward()
     assert critic.weights.grad.isfinite().all()
+
+
+CPU = torch.device("cpu")
+
+
+def test_place_penalty_by_hand():
+    penalty_of = PlacePenalty(1, 2, CPU)
+    # Places 0 and 1 along x hold 1 and 0 everywhere: means 1 and 0, of mean 1/2.
+    volumes = torch.zeros(1, 1, 4, 4, 4)
+    volumes[..., ::2] = 1
+    # M = .02 P; M - its mean = +-.01; 2 <+-.01 P / (1/4)> = 2 * .01 / 2 / .25.
+    assert penalty_of(volumes).item() == pytest.approx(0.04, rel=1e-6)
+    assert torch.equal(penalty_of.mean[0, 0, 0], torch.tensor([0.02, 0.0]))
+    # A second step: M = .98 * .02 + .02 = .0396.
+    assert penalty_of(volumes).item() == pytest.approx(0.0396 / 0.02 * 0.04, rel=1e-5)
+
+
+def test_place_penalty_is_none_without_a_lattice():
+    volumes = torch.full((2, 3, 6, 6, 6), 0.3)
+    assert PlacePenalty(3, 2, CPU)(volumes).item() == pytest.approx(0, abs=1e-7)
+
+
+def test_place_penalty_pulls_against_the_running_mean_and_not_against_the_step():
+    penalty_of = PlacePenalty(1, 2, CPU)
+    penalty_of.mean[..., 1] = 0.5  # so far, place 1 along x had too much
+    volumes = torch.full((1, 1, 4, 4, 4), 0.4, requires_grad=True)
+    penalty_of(volumes).backward()
+    assert (volumes.grad[..., 1::2] > 0).all() and (volumes.grad[..., ::2] < 0).all()
+
+
+def test_place_penalty_takes_volumes_as_continued():
+    """Volumes that hold no whole number of cells: what is left over is no place of its own."""
+    random = torch.Generator().manual_seed(0)
+    volumes = torch.rand(1, 2, 9, 8, 11, generator=random)
+    one, other = PlacePenalty(2, 4, CPU), PlacePenalty(2, 4, CPU)
+    one(volumes), other(volumes[:, :, :8, :, :8])
+    assert torch.equal(one.mean, other.mean)
+    by_hand = volumes[0, 1, 1:8:4, 2:8:4, 3:8:4].mean()
+    torch.testing.assert_close(one.mean[1, 1, 2, 3], 0.02 * by_hand)
+
+
+@pytest.mark.parametrize(("stride", "period"), [(32, 16), (8, 8), (27, 9), (17, 1), (16, 16)])
+def test_places_repeat_with_the_stride(stride, period):
+    assert PlacePenalty(2, stride, CPU).mean.shape == (2, period, period, period)
+
+
+def test_place_penalty_of_a_phase_that_never_occurs_is_finite():
+    volumes = torch.zeros(1, 2, 4, 4, 4, requires_grad=True)
+    loss = PlacePenalty(2, 4, CPU)(volumes)
+    loss.backward()
+    assert loss == 0 and volumes.grad.isfinite().all()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from metrics.volume import InputError, Phase
 from slicegan.config import Config, CriticConfig, GeneratorConfig, Layer, Material, TrainingConfig
 from slicegan.data import TrainingData, TrainingFile
-from slicegan.networks import Critic, Generator
+from slicegan.networks import Critic, Drawing, Generator
 from slicegan.preflight import (
     Passes,
     blank,
@@ -126,6 +126,24 @@ def test_memory_is_that_of_weights_and_the_larger_step() -> None:
     assert memory(ISOTROPIC.sources, config) == own + 4 * 100 * 2 * 16**3 + 2 * c * slices
 
 
+def test_fine_noise_is_part_of_the_plan() -> None:
+    """Its weights are counted, and what a pass keeps of it: one number a site of the layer."""
+    noisy = replace(TINY, generator=replace(TINY.generator, fine_noise=0.5))
+    lines = {name: plan(ISOTROPIC, config, device=torch.device("cpu")) for name, config in
+             (("plain", TINY), ("noisy", noisy))}  # fmt: skip
+    count = 64 * (2 * 3 + 3 * 2) + 2 * 3
+    assert f"weights: generator {count:,}," in "\n".join(lines["plain"])
+    assert f"weights: generator {count + 3:,}," in "\n".join(lines["noisy"])
+    many = [
+        replace(config, training=replace(config.training, generator_volumes=100))
+        for config in (TINY, noisy)
+    ]
+    plain, more = (memory(ISOTROPIC.sources, config) for config in many)
+    # 6 latent sites give 10 of the hidden layer; 100 volumes of them and their gradients, and five
+    # copies of three weights.
+    assert more - plain == 4 * (100 * 2 * 10**3 + 5 * 3)
+
+
 class Slow(nn.Module):
     """Takes 20 ms for each item."""
 
@@ -195,7 +213,7 @@ def test_the_expected_time_is_that_of_all_passes(
     # Only volumes take time: 9 steps of 4 passes.
     monkeypatch.setattr(
         "slicegan.preflight.seconds_per_pass",
-        lambda network, example, most: seconds / 36 if isinstance(network, Generator) else 0.0,
+        lambda network, example, most: seconds / 36 if isinstance(network, Drawing) else 0.0,
     )
     assert f"about {said}," in plan(ISOTROPIC, config, device=torch.device("cpu"))[-1]
 

@@ -45,8 +45,9 @@ def isotropic() -> list[Source]:
     return [Source(("z", "y", "x"), (image(0),), 2, turns=True)]
 
 
-def trainer(sources, seed=0, **settings) -> Trainer:
-    config = replace(CONFIG, training=replace(CONFIG.training, **settings))
+def trainer(sources, seed=0, fine_noise=0.0, **settings) -> Trainer:
+    generator = replace(CONFIG.generator, fine_noise=fine_noise)
+    config = replace(CONFIG, generator=generator, training=replace(CONFIG.training, **settings))
     return Trainer(sources, config, seed=seed, device=CPU)
 
 
@@ -205,7 +206,9 @@ def test_seeds_repeat_and_differ():
 
 @pytest.mark.parametrize("sources", [isotropic, three_images])
 def test_a_restored_run_equals_the_uninterrupted_one_bit_for_bit(sources, tmp_path):
-    settings = {"average": 0.9, "decay": 0.5, "penalty_every": 3}
+    settings = {
+        "average": 0.9, "decay": 0.5, "penalty_every": 3, "fine_noise": 0.5, "lattice": 100.0,
+    }  # fmt: skip
     whole = trainer(sources(), **settings)
     for _ in range(2):
         whole.advance()
@@ -227,6 +230,70 @@ def test_a_restored_run_equals_the_uninterrupted_one_bit_for_bit(sources, tmp_pa
     ):
         for name, tensor in one.state_dict().items():
             assert torch.equal(tensor, other.state_dict()[name]), name
+    assert torch.equal(whole.places.mean, resumed.places.mean)
+
+
+def test_without_the_mean_over_places_a_restored_run_goes_another_way():
+    whole, resumed = (trainer(isotropic(), lattice=100.0) for _ in range(2))
+    whole.advance()
+    resumed.restore(whole.state() | {"places": torch.zeros_like(whole.places.mean)})
+    for run in (whole, resumed):
+        run.advance()
+    assert not torch.equal(weights(whole.generator), weights(resumed.generator))
+
+
+def test_runs_of_versions_without_a_mean_over_places_go_on():
+    run = trainer(isotropic())
+    state = run.state()
+    state.pop("places")
+    trainer(isotropic()).restore(state)
+
+
+def test_the_place_penalty_weighs_on_the_generator_alone():
+    plain, weighed = trainer(isotropic()), trainer(isotropic(), lattice=100.0)
+    for run in (plain, weighed):
+        run.advance()
+    assert torch.equal(weights(plain.players[0].critic), weights(weighed.players[0].critic))
+    assert not torch.equal(weights(plain.generator), weights(weighed.generator))
+    assert plain.places.mean.count_nonzero() == 0
+
+
+def test_the_place_penalty_removes_a_lattice():
+    """Alone, without a critic: places of random kernels differ, and then hardly."""
+    run = trainer(isotropic(), lattice=1.0)
+    start, found = torch.Generator().manual_seed(3), []
+
+    def spread() -> float:
+        """Spread of means over places, beyond what 100 volumes leave to chance."""
+        with torch.no_grad():
+            volumes = torch.cat([run.generator(run.noise(1, start)) for _ in range(100)])
+        cells = volumes.unflatten(4, (2, 16)).unflatten(3, (2, 16)).unflatten(2, (2, 16))
+        halves = [half.mean((0, 2, 4, 6))[0] for half in cells.chunk(2)]
+        one, other = (half - half.mean() for half in halves)
+        return float((one * other).mean())
+
+    with torch.no_grad():  # kernels as large as trained ones
+        for conv in run.generator.convs:
+            conv.weight *= 10
+    found.append(spread())
+    for _ in range(600):
+        run.optimiser.zero_grad()
+        run.places(run._volumes(1)).backward()
+        run.optimiser.step()
+    found.append(spread())
+    assert found[0] > 1e-3  # sd of .03 and more
+    assert found[1] < found[0] / 50
+
+
+def test_fine_noise_is_drawn_for_every_hidden_layer_and_volume():
+    run = trainer(isotropic(), fine_noise=0.5)
+    fine = run.fine_noise(2)
+    assert [tuple(level.shape) for level in fine] == [(2, 1, n, n, n) for n in (4, 6, 10, 18)]
+    assert all(not torch.equal(*level) for level in fine)
+    assert [strength.tolist() for strength in run.generator.strengths] == [[0.5] * 4] * 4
+    run.advance()  # it is learnt
+    assert all((strength != 0.5).any() for strength in run.generator.strengths)
+    assert trainer(isotropic()).fine_noise(2) == []
 
 
 def test_without_its_random_state_a_restored_run_goes_another_way():
