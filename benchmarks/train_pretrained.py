@@ -71,7 +71,8 @@ def chosen(run: Run, folder: Path) -> tuple[Model, dict[str, float]]:
         model = calibrate(load_model(folder / file), fractions, volumes=CALIBRATION_VOLUMES)
         volumes = generate(model, TEST_SIDE, seed=CHOICE_SEED, count=CHOICE_VOLUMES)
         errors = {"step": json.loads(model.facts["fidelity"])["step"]}
-        candidates.append((model, errors | judge(volumes, run.reference).row()))
+        found = judge(volumes, run.reference, stride=model.generator.stride)
+        candidates.append((model, errors | found.row()))
     return min(candidates, key=lambda candidate: candidate[1]["score"])
 
 
@@ -105,7 +106,7 @@ def card(
             "versions": record.versions,
         },
         f"errors against the training images, {CHOICE_VOLUMES} volumes of seeds of their own": {
-            key: errors[key] for key in ("fraction", "s2", "boundary")
+            key: errors[key] for key in ("fraction", "s2", "boundary", "lattice")
         },
         "against the real volume": {
             "generated": f"{len(volumes)} volumes of {volumes[0].shape}, seeds 0 to "

@@ -20,6 +20,7 @@ from metrics.fraction import fraction_profile, volume_fraction
 from metrics.integral_range import representativity
 from metrics.intervals import CONFIDENCE, curve_distance, halves_distance, mean_interval
 from metrics.volume import AXES, Volume, axis_index
+from slicegan.places import lattice, measurable
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.integer]
@@ -28,6 +29,7 @@ DIRECTED = ("chord_length", "effective_diffusivity")
 EDGE = 8  # layers
 DIAGONAL_LAG = 32
 PATCH = 64  # voxels: what a critic sees at once
+PERIODS = (8, 16, 32)  # voxels
 
 
 class Row(NamedTuple):
@@ -126,6 +128,23 @@ def edges(volumes: Sequence[Volume]) -> Iterator[Row]:
             drifts.append(np.r_[profile[:EDGE], profile[-EDGE:]].mean() - profile.mean())
         found = mean_interval(np.array(drifts))
         yield Row("edge drift", "volume_fraction", phase.name, axis, *found, *[np.nan] * 3)
+
+
+def lattices(volumes: Sequence[Volume], windows: Sequence[Volume]) -> Iterator[Row]:
+    """Spread of a phase's mean over places modulo a period, beyond noise, over its fraction.
+
+    The first voxel of each generated volume is at place 0; windows of the real volume, which has no
+    lattice, may begin anywhere.
+    """
+    for period in PERIODS:
+        if not measurable(volumes, period):
+            continue
+        found = lattice(volumes, period)
+        nothing = [(np.nan,) * 3] * len(found.phases)
+        real = lattice(windows, period).spread if measurable(windows, period) else nothing
+        for phase, *both in zip(found.phases, found.spread, real, strict=True):
+            metric = f"mean at places modulo {period} voxels"
+            yield Row("lattice", metric, phase.name, "", *both[0], *both[1])
 
 
 def fraction_bar(
@@ -230,6 +249,7 @@ def field_tests(
         *spread(gen, true),
         memorisation(patches(volumes, side), far_patches(real, axes, side), seen, real),
         *edges(volumes),
+        *lattices(volumes, windows[1]),
     ]
     return pd.DataFrame(rows, columns=list(Row._fields))
 

@@ -4,6 +4,9 @@ A plane of a generated volume must look like the image: the same volume fraction
 two-point correlation S2 and the same length of phase boundaries. All three follow from S2 at the
 lags of that plane, pooled over every parallel plane and volume. The images of an isotropic material
 also say what planes at 45 degrees to the axes look like, which a critic of axis planes never sees.
+
+Nor does it see that a voxel's law depends on its place between two latent sites: that is the
+`slicegan.places` of the volumes, which an image has none of.
 """
 
 from __future__ import annotations
@@ -20,12 +23,13 @@ from metrics.correlation import two_point_map
 from metrics.volume import AXES, InputError, Phase, Volume
 from slicegan.config import Material
 from slicegan.data import TrainingData
+from slicegan.places import Lattice, lattice, measurable, periods
 from slicegan.sources import PLANES, Source
 
 Floats = NDArray[np.float64]
 
 # Errors of a good generator: a score of 1 is just good enough.
-FRACTION_BAR, S2_BAR, BOUNDARY_BAR = 0.01, 0.02, 0.05
+FRACTION_BAR, S2_BAR, BOUNDARY_BAR, LATTICE_BAR = 0.01, 0.02, 0.05, 0.03
 MAX_LAG = 32
 DIAGONAL_PLANES = tuple(f"45{axis}" for axis in AXES)
 S2_PRECISION = 1e-6  # of `two_point_map`: less than this is nothing
@@ -55,10 +59,14 @@ class Fidelity:
         Errors of the planes normal to ``z``, ``y``, ``x`` and, if the material is isotropic, of
         the planes ``45z``, ``45y``, ``45x``: they contain that axis and a diagonal of the other two
         (both diagonals are averaged).
+    lattices : tuple of Lattice
+        Differences between places modulo the two longest periods; none of too few or too small
+        volumes.
     """
 
     fraction: float
     planes: Mapping[str, PlaneErrors]
+    lattices: tuple[Lattice, ...] = ()
 
     @property
     def s2(self) -> float:
@@ -71,14 +79,25 @@ class Fidelity:
         return max(errors.boundary for errors in self.planes.values())
 
     @property
+    def lattice(self) -> float:
+        """Worst spread of a phase over places, over its fraction; nan where it is not known."""
+        return max((found.worst for found in self.lattices), default=math.nan)
+
+    @property
     def score(self) -> float:
-        """Mean of fraction/0.01, s2/0.02 and boundary/0.05: lower is better, 1 is good enough."""
-        parts = self.fraction / FRACTION_BAR, self.s2 / S2_BAR, self.boundary / BOUNDARY_BAR
+        """Mean of fraction/0.01, s2/0.02, boundary/0.05 and, where it is known, lattice/0.03.
+
+        Lower is better, 1 is good enough.
+        """
+        parts = [self.fraction / FRACTION_BAR, self.s2 / S2_BAR, self.boundary / BOUNDARY_BAR]
+        if self.lattices:
+            parts.append(self.lattice / LATTICE_BAR)
         return sum(parts) / len(parts)
 
     def row(self) -> dict[str, float]:
-        """All errors by name, as in the log of a run; nan for planes the images say nothing of."""
-        row = {name: getattr(self, name) for name in ("fraction", "s2", "boundary", "score")}
+        """All errors by name, as in the log of a run; nan for what is not known."""
+        names = ("fraction", "s2", "boundary", "lattice", "score")
+        row: dict[str, float] = {name: getattr(self, name) for name in names}
         for plane in (*AXES, *DIAGONAL_PLANES):
             errors = self.planes.get(plane, PlaneErrors(math.nan, math.nan))
             row |= {f"{name}_{plane}": error for name, error in errors._asdict().items()}
@@ -135,7 +154,9 @@ def reference(data: TrainingData) -> Reference:
     return Reference(data.material, data.isotropic, thresholds, maps)
 
 
-def judge(volumes: Sequence[Volume | NDArray[Any]], reference: Reference) -> Fidelity:
+def judge(
+    volumes: Sequence[Volume | NDArray[Any]], reference: Reference, *, stride: int = 32
+) -> Fidelity:
     """Errors of generated volumes, taken together, against the training images.
 
     Lags reach to half the shortest side of a volume, but no further than those of the reference.
@@ -151,6 +172,9 @@ def judge(volumes: Sequence[Volume | NDArray[Any]], reference: Reference) -> Fid
         Labels (Z, Y, X) as in the training images, or uint8 intensities (Z, Y, X[, C]).
     reference : Reference
         Of the training images.
+    stride : int
+        Voxels a latent site of the generator: places are taken modulo the two largest divisors of
+        it up to 16 (`slicegan.places`), if the volumes are several and hold two such periods.
 
     Raises
     ------
@@ -174,7 +198,8 @@ def judge(volumes: Sequence[Volume | NDArray[Any]], reference: Reference) -> Fid
     lag = min(reach, min(min(array.shape) for array in arrays) // 2)
     if lag < 2:
         raise InputError("images and volumes must have four voxels or more along every side")
-    generated = _mean_map(_segmented(arrays, reference.material, reference.thresholds), lag)
+    segmented = list(_segmented(arrays, reference.material, reference.thresholds))
+    generated = _mean_map(segmented, lag)
     inner = slice(reach - lag, reach + lag + 1)
     images = {axis: s2[:, inner, inner] for axis, s2 in reference.maps.items()}
     phi = generated[:, lag, lag, lag]
@@ -187,7 +212,9 @@ def judge(volumes: Sequence[Volume | NDArray[Any]], reference: Reference) -> Fid
         images |= dict.fromkeys(DIAGONAL_PLANES, expected_diagonal(images["z"]))
         found |= {f"45{axis}": _diagonal(generated, k) for k, axis in enumerate(AXES)}
     return Fidelity(
-        fraction, {plane: _errors(found[plane], images[plane], steps[plane]) for plane in images}
+        fraction,
+        {plane: _errors(found[plane], images[plane], steps[plane]) for plane in images},
+        tuple(lattice(segmented, n) for n in periods(stride) if measurable(segmented, n)),
     )
 
 

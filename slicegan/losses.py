@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from slicegan.networks import Critic
+from slicegan.places import periods
 
-PLACES = 16  # voxels: the longest period that one volume of training holds several times
 MEMORY = 0.98  # of the running mean over places
 
 
@@ -72,7 +72,7 @@ class PlacePenalty:
     """
 
     def __init__(self, channels: int, stride: int, device: torch.device) -> None:
-        self.period = max(n for n in range(1, PLACES + 1) if stride % n == 0)
+        self.period = periods(stride)[0]
         self.mean = torch.zeros(channels, *(self.period,) * 3, device=device)
 
     def __call__(self, volumes: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from metrics.volume import AXES, Volume
 from metrics.wording import row_label
 from slicegan.config import Material
 from slicegan.data import TrainingData
-from slicegan.fidelity import BOUNDARY_BAR, DIAGONAL_PLANES, FRACTION_BAR, S2_BAR
+from slicegan.fidelity import BOUNDARY_BAR, DIAGONAL_PLANES, FRACTION_BAR, LATTICE_BAR, S2_BAR
 from slicegan.sources import PLANES, Source
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ LEFT, BOTTOM, TOP, TITLE = 0.65, 0.5, 0.3, 0.4
 # "vibrant" scheme of Paul Tol (2021), colour-blind safe; lines differ by marker or dash as well
 COLOURS = ("#0077bb", "#ee7733", "#009988")
 MARKERS = ("o", "s", "^")
+LATTICE_COLOUR = "#cc3311"
 
 
 class _Panel(NamedTuple):
@@ -56,7 +57,7 @@ def preview(
     path: FilePath, volume: Volume | NDArray[Any], data: TrainingData, *, title: str
 ) -> None:
     """Write `preview_figure` as a PNG, whole or not at all."""
-    _save(preview_figure(volume, data, title=title), path)
+    save_figure(preview_figure(volume, data, title=title), path)
 
 
 def preview_figure(volume: Volume | NDArray[Any], data: TrainingData, *, title: str) -> Figure:
@@ -103,7 +104,7 @@ def preview_figure(volume: Volume | NDArray[Any], data: TrainingData, *, title: 
 
 def plot_losses(log: pd.DataFrame, path: FilePath) -> None:
     """Write `loss_figure` as a PNG, whole or not at all."""
-    _save(loss_figure(log), path)
+    save_figure(loss_figure(log), path)
 
 
 def loss_figure(log: pd.DataFrame) -> Figure:
@@ -131,7 +132,7 @@ def loss_figure(log: pd.DataFrame) -> Figure:
 
 def plot_fidelity(log: pd.DataFrame, path: FilePath) -> None:
     """Write `fidelity_figure` as a PNG, whole or not at all."""
-    _save(fidelity_figure(log), path)
+    save_figure(fidelity_figure(log), path)
 
 
 def fidelity_figure(log: pd.DataFrame) -> Figure:
@@ -148,10 +149,15 @@ def fidelity_figure(log: pd.DataFrame) -> Figure:
         fraction=log["fraction"] / FRACTION_BAR,
         s2=log["s2"] / S2_BAR,
         boundary=log["boundary"] / BOUNDARY_BAR,
+        lattice=log["lattice"] / LATTICE_BAR,
     )
-    names = ("volume fraction", "two-point correlation", "boundary length")
+    names = ("volume fraction", "two-point correlation", "boundary length", "lattice")
     for column, name, colour, marker in zip(
-        ("fraction", "s2", "boundary"), names, COLOURS, MARKERS, strict=True
+        ("fraction", "s2", "boundary", "lattice"),
+        names,
+        (*COLOURS, LATTICE_COLOUR),
+        (*MARKERS, "D"),
+        strict=True,
     ):
         _curve(summary, relative, column, name, colour, marker=marker)
     _curve(summary, relative, "score", "score (their mean)", "black", width=2.2)
@@ -297,7 +303,8 @@ def _finish(figure: Figure, log: pd.DataFrame) -> None:
     figure.axes[-1].set_xlabel(f"step of the generator ({minutes:.3g} minutes in all)")
 
 
-def _save(figure: Figure, path: FilePath) -> None:
+def save_figure(figure: Figure, path: FilePath) -> None:
+    """Write a figure as a PNG, whole or not at all."""
     with replacing(Path(path)) as temporary, warnings.catch_warnings():
         # a letter that the font lacks is drawn as a box: no reason to stop or to speak up
         warnings.filterwarnings("ignore", "Glyph")

@@ -4,6 +4,7 @@
 ``config.json``           settings, images with their hashes, seed, versions
 ``log.csv``               one row for each evaluation: losses and fidelity
 ``losses.png``, ...       plots of the log
+``lattice.png``           means of each phase over places of the stride (`slicegan.places`)
 ``previews/``             a picture for each evaluation
 ``state.pt``              all that is needed to go on as if never stopped
 ``generator.safetensors`` the generator that matched the images best
@@ -39,6 +40,7 @@ from slicegan.fidelity import judge, reference
 from slicegan.generation import generate
 from slicegan.latent import check_key
 from slicegan.networks import Generator
+from slicegan.places_picture import plot_lattice
 from slicegan.preflight import check, fit
 from slicegan.preview import plot_fidelity, plot_losses, preview
 from slicegan.record import Record, read_record, write_record
@@ -185,7 +187,8 @@ class Run:
             generate(model, size, seed=VALIDATION_SEED + index)
             for index in range(self.record.config.training.validation_volumes)
         ]
-        fidelity = judge(volumes, self.reference).row()
+        found = judge(volumes, self.reference, stride=model.generator.stride)
+        fidelity = found.row()
         best = all(fidelity["score"] < earlier["score"] for earlier in self.rows)
         losses["wasserstein"] = losses["critic_real"] - losses["critic_fake"]
         row = {"step": self.trainer.step, "seconds": self.seconds, **losses, **fidelity}
@@ -201,6 +204,8 @@ class Run:
             picture.parent.mkdir(exist_ok=True)
             title = f"step {self.trainer.step}: {_figures(row)}"
             preview(picture, volumes[0], self.data, title=title)
+            if found.lattices:
+                plot_lattice({"": found.lattices[0]}, self.folder / "lattice.png")
         self.save()
 
     def _model(self) -> Model:
@@ -304,5 +309,5 @@ def written(folder: Path) -> Iterator[None]:
 
 def _figures(row: Mapping[str, float]) -> str:
     """The figures that a progress bar has room for."""
-    names = ("wasserstein", "fraction", "s2", "boundary")
+    names = ("wasserstein", "fraction", "s2", "boundary", "lattice")
     return ", ".join(f"{name} {row[name]:.3g}" for name in names)

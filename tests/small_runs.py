@@ -41,7 +41,7 @@ SETTINGS = (
 
 def draw_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the pictures: they take nine tenths of the time of such a run."""
-    for name in ("preview", "plot_losses", "plot_fidelity"):
+    for name in ("preview", "plot_losses", "plot_fidelity", "plot_lattice"):
         monkeypatch.setattr(runs, name, lambda *_, **__: None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from math import hypot, nan, sqrt
 
@@ -136,7 +137,8 @@ def test_the_order_of_phases_does_not_matter(labels: np.ndarray, order: list[int
         judge([v], reference(training_data({"zyx": [i]}, phases=3)))
         for v, i in ((labels, image), (table[labels], table[image]))
     )
-    assert permuted.row() == pytest.approx(found.row(), abs=1e-2)  # the score: EXACT over bars
+    # The score: EXACT over bars.
+    assert permuted.row() == pytest.approx(found.row(), abs=1e-2, nan_ok=True)
     assert permuted.planes["x"] == pytest.approx(found.planes["x"], abs=EXACT)
 
 
@@ -167,7 +169,8 @@ def test_intensities_are_judged_by_quartiles(kind: Kind) -> None:
     wanted = reference(training_data({"zyx": [image]}, kind=kind))
     as_phases = reference(training_data({"zyx": [labels]}, phases=4))
     # a quarter, half and three quarters lie within the first, second and third level
-    assert judge([image], wanted).row() == pytest.approx(judge([labels], as_phases).row())
+    both = [image, image[::-1]], [labels, labels[::-1]]
+    assert judge(both[0], wanted).row() == pytest.approx(judge(both[1], as_phases).row())
     darker = judge([made(labels, (0, 0, 0, 200))], wanted)
     assert darker.fraction == pytest.approx((labels > 0).mean() - (labels > 2).mean(), abs=EXACT)
 
@@ -194,7 +197,7 @@ def test_volumes_are_pooled() -> None:
     volume = random.integers(0, 2, (8, 8, 8)).astype(np.uint8)
     wanted = reference(training_data({"zyx": [image]}))
     once, twice = judge([volume], wanted), judge([Volume(volume)] * 2, wanted)
-    assert twice.row() == pytest.approx(once.row())
+    assert twice.row() == pytest.approx(once.row(), nan_ok=True)
     halves = judge([np.zeros_like(volume), np.ones_like(volume)], wanted)
     assert halves.fraction == pytest.approx(abs(image.mean() - 0.5), abs=EXACT)
 
@@ -204,9 +207,35 @@ def test_score_is_the_mean_over_bars() -> None:
     assert (found.s2, found.boundary) == (0.02, 0.1)
     assert found.score == pytest.approx((2 + 1 + 2) / 3)
     expected = {"fraction": 0.02, "s2_y": 0.02, "boundary_z": 0.1, "s2_x": nan, "boundary_45x": nan}
+    expected["lattice"] = nan
     row = found.row()
-    assert len(row) == 4 + 2 * 6
+    assert len(row) == 5 + 2 * 6
     assert {name: row[name] for name in expected} == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_lattice_that_no_plane_shows_is_judged() -> None:
+    """One law for all places, and one whose second phase is rarer where z + y + x is 0 mod 16."""
+    random = np.random.default_rng(0)
+    fields = random.random((6, 32, 32, 32))
+    place = np.indices((32, 32, 32)).sum(axis=0) % 16
+    flat, planted = (
+        [(field < share).astype(np.uint8) for field in fields]
+        for share in (0.4, np.where(place < 8, 0.48, 0.32))
+    )
+    wanted = reference(training_data({"zyx": [(random.random((1, 512, 512)) < 0.4) * np.uint8(1)]}))
+    before, after = judge(flat, wanted), judge(planted, wanted)
+    assert after.fraction < 0.01 and before.fraction < 0.01  # planes do not see it
+    assert after.lattice == pytest.approx(0.08 / 0.4, rel=0.1)  # of the rarer phase
+    assert before.lattice < 0.03
+    assert after.row()["lattice"] == after.lattice
+    three = [after.fraction / 0.01, after.s2 / 0.02, after.boundary / 0.05]
+    assert after.score == pytest.approx((sum(three) + after.lattice / 0.03) / 4)
+    # Of a stride whose divisors it does not repeat with, the same volumes have none.
+    assert [found.period for found in after.lattices] == [16, 8]
+    assert [found.period for found in judge(planted, wanted, stride=27).lattices] == [9, 3]
+    assert judge(planted, wanted, stride=3).lattice < 0.03
+    # One volume cannot tell a lattice from noise.
+    assert math.isnan(judge(planted[:1], wanted).lattice)
 
 
 @pytest.mark.parametrize(

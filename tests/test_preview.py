@@ -16,11 +16,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 from training_images import training_data
 
+from metrics.intervals import Interval
 from metrics.plots import phase_colours
 from metrics.volume import Phase, Volume
 from slicegan.config import Kind
 from slicegan.data import TrainingData
 from slicegan.fidelity import Fidelity, PlaneErrors
+from slicegan.places import Lattice
 from slicegan.preview import (
     fidelity_figure,
     loss_figure,
@@ -183,13 +185,18 @@ def test_a_letter_that_the_font_lacks_is_no_error(tmp_path: Path) -> None:
     preview(tmp_path / "preview.png", VOLUME, data, title="")
 
 
+def made_up(error: float) -> tuple[Lattice, ...]:
+    return (Lattice((), np.zeros((1, 4, 4, 4)), (Interval(error, nan, nan),)),)
+
+
 def log(steps: int = 6, *, isotropic: bool = True, every: int = 1) -> pd.DataFrame:
     """A log whose last evaluation but one is the best."""
     rows = []
     for k in range(1, steps + 1):
         error = 0.01 + abs(k - steps + 1) / 10
         names = ("z", "y", "x", "45z", "45y", "45x") if isotropic else ("z", "y", "x")
-        fidelity = Fidelity(error, {name: PlaneErrors(error, 2 * error) for name in names}).row()
+        planes = {name: PlaneErrors(error, 2 * error) for name in names}
+        fidelity = Fidelity(error, planes, made_up(3 * error)).row()
         if k % every != (steps - 1) % every:
             fidelity = dict.fromkeys(fidelity, nan)
         losses = {"critic_real": 3 / k, "critic_fake": -2 / k, "wasserstein": 5 / k}
@@ -220,7 +227,8 @@ def test_fidelity_shows_bars_and_the_best_step() -> None:
     figure = fidelity_figure(log())
     summary, s2, boundary = curves(figure)
     assert summary["two-point correlation"][-2] == pytest.approx((500, 0.01 / 0.02))
-    assert summary["score (their mean)"][-2] == pytest.approx((500, (1 + 0.5 + 0.4) / 3))
+    assert summary["lattice"][-2] == pytest.approx((500, 1))
+    assert summary["score (their mean)"][-2] == pytest.approx((500, (1 + 0.5 + 0.4 + 1) / 4))
     assert s2["45° about y"][-2] == pytest.approx((500, 0.01))
     assert boundary["normal to x"][-2] == pytest.approx((500, 0.02))
     for panel, bar in ((summary, 1), (s2, 0.02), (boundary, 0.05)):

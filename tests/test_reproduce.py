@@ -38,7 +38,7 @@ def test_the_whole_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     names = {"table", "tests", "solvers", "values", "curves"}
     assert {path.name for path in out.iterdir()} == {
         *(f"{name}.csv" for name in names),
-        *("README.md", "table.tex", "slices.png", "curves.png", "distributions.png"),
+        *("README.md", "table.tex", "slices.png", "curves.png", "distributions.png", "lattice.png"),
     }
     table = pd.read_csv(out / "table.csv", keep_default_na=False, na_values=["nan", ""])
     assert set(table["sample"]) == {"snow", "stacked slice", "random field"}

@@ -25,7 +25,7 @@ from slicegan.settings import from_json
 from slicegan.training import Trainer
 
 LOSSES = ["critic_real", "critic_fake", "penalty", "generator_loss", "wasserstein"]
-ERRORS = ["fraction", "s2", "boundary", "score"]
+ERRORS = ["fraction", "s2", "boundary", "lattice", "score"]
 PLANES = [f"{name}_{plane}" for plane in ("z", "y", "x", "45z", "45y", "45x")
           for name in ("s2", "boundary")]  # fmt: skip
 
@@ -116,7 +116,7 @@ def test_the_best_generator_has_the_lowest_score_and_the_last_one_is_the_latest(
     fractions = iter([0.3, 0.1, 0.1, 0.2])
     evaluate, best, last = Run.evaluate, [], []
 
-    def judged(*_: object) -> Fidelity:
+    def judged(*_: object, **__: object) -> Fidelity:
         return Fidelity(next(fractions), {"z": PlaneErrors(0.0, 0.0)})
 
     def noted(run: Run) -> None:
@@ -140,12 +140,12 @@ def test_planes_that_the_images_say_nothing_of_are_left_out_of_the_facts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flat = Fidelity(0.1, {"z": PlaneErrors(0.0, 0.0)})
-    monkeypatch.setattr(runs, "judge", lambda *_: flat)
+    monkeypatch.setattr(runs, "judge", lambda *_, **__: flat)
     facts = load_model(finished(tmp_path / "run", "training.steps=2")).facts
     # Strict JSON: no word like NaN.
     fidelity = json.loads(facts["fidelity"], parse_constant=pytest.fail)
     assert fidelity.keys() >= {"fraction", "s2_z"}
-    assert "s2_45z" not in fidelity
+    assert not {"s2_45z", "lattice"} & fidelity.keys()
 
 
 def test_validation_noise_is_the_same_at_each_evaluation_and_no_seed_of_a_user(

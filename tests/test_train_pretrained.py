@@ -47,6 +47,8 @@ def test_a_generator_is_trained_on_where_it_stopped_and_shipped_with_a_card(
     found = card["against the real volume"]
     assert "volume_fraction" in {row["metric"] for row in found["table"]}
     assert {row["axis"] for row in found["two-point correlation"]} == {"", *"zyx"}
+    (errors,) = (card[key] for key in card if key.startswith("errors"))
+    assert set(errors) == {"fraction", "s2", "boundary", "lattice"}
     assert "material" in found["answer"] or "Undecided" in found["answer"]
     model = load_model("shipped/snow.safetensors")
     assert json.loads(model.facts["hashes"]) == card["trained on"]["sha256 of the training file"]
@@ -55,6 +57,7 @@ def test_a_generator_is_trained_on_where_it_stopped_and_shipped_with_a_card(
     table = pd.read_csv("tables/learning.csv")
     assert table.images[0] == "snow.tif" and table.settings[0].startswith("tiny ")
     assert "steps=4" in table.settings[0] and table.steps[0] == 4
+    assert table.lattice.notna().all()
     assert learning.main(["shipped"]) == 2
     assert "shipped holds no run" in capsys.readouterr().err
 
@@ -68,7 +71,7 @@ def test_the_better_of_best_and_last_is_shipped(
     run = train_pretrained.start("snow", folder, seed=0, device=torch.device("cpu"))
     for scores, better in (((0.5, 1.0), WEIGHTS), ((1.0, 0.5), LAST)):
         rows = iter(SimpleNamespace(row=lambda score=score: {"score": score}) for score in scores)
-        monkeypatch.setattr(train_pretrained, "judge", lambda *_, of=rows: next(of))
+        monkeypatch.setattr(train_pretrained, "judge", lambda *_, of=rows, **__: next(of))
         model, errors = train_pretrained.chosen(run, folder)
         step = json.loads(load_model(folder / better).facts["fidelity"])["step"]
         assert errors == {"step": step, "score": 0.5}

@@ -99,6 +99,24 @@ def test_edges_that_drift_are_found() -> None:
     assert not clear(rows["0", "x"])
 
 
+def test_a_law_that_differs_from_place_to_place_is_found(real: list[Volume]) -> None:
+    volumes = fields(8)
+    rows = list(validation.lattices(volumes, real))
+    assert [row.metric.split()[4] for row in rows] == ["8", "8", "16", "16"]  # 32: 48 is too small
+    assert all(row.low == 0 and row.real_low == 0 for row in rows)
+    planted = [
+        Volume(np.where(np.indices(v.shape)[2] % 8 == 3, 0, v.labels), phases=v.phases)
+        for v in volumes
+    ]
+    eight = next(row for row in validation.lattices(planted, real) if row.phase == "1")
+    # 7/8 of the places have the fraction .6, one none.
+    wanted = np.sqrt(7 / 64) / (7 / 8)
+    assert eight.low < wanted < eight.high and eight.low > 0.9 * wanted
+    assert list(validation.lattices(volumes[:1], real)) == []
+    (lonely, *_) = validation.lattices(volumes, real[:1])
+    assert np.isnan([lonely.real, lonely.real_high]).all() and lonely.low == 0
+
+
 def test_a_copied_patch_is_found_however_it_is_turned(real: list[Volume]) -> None:
     seen = [real[0].labels[5]]
     copies = [np.rot90(seen[0][10:34, 3:27]), seen[0][20:44, 20:44][::-1], seen[0][:24, :24].T]
@@ -128,6 +146,6 @@ def test_all_tests_of_a_sample_in_one_table(real: list[Volume]) -> None:
     )  # fmt: skip
     assert set(table.test) == {
         "inside the interval of the slice",
-        *("isotropy", "45 degrees", "spread", "memorisation", "edge drift"),
+        *("isotropy", "45 degrees", "spread", "memorisation", "edge drift", "lattice"),
     }
     assert table.value.notna().all()
