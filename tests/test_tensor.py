@@ -62,6 +62,20 @@ def test_what_does_not_connect_to_itself_conducts_nothing() -> None:
     np.testing.assert_allclose(found, np.diag([1 / 36, 0, 0]), atol=1e-9)
 
 
+@pytest.mark.parametrize("axes", ["z", "y", "x", "zy", "zx"])
+def test_a_single_layer_has_the_tensor_of_the_body_that_it_repeats(axes: str) -> None:
+    thin = tuple(slice(1) if name in axes else slice(None) for name in "zyx")
+    labels = np.random.default_rng(3).integers(0, 2, (4, 5, 6))[thin]
+    spacing, values = (1.0, 0.5, 2.0), {0: 1.0, 1: 0.2}
+    tiled = np.tile(labels, [3 if name in axes else 1 for name in "zyx"])
+    one, many = (
+        diffusivity_tensor(Volume(body, spacing), diffusivities=values, tol=1e-6)
+        for body in (labels, tiled)
+    )
+    np.testing.assert_allclose(one, many, atol=1e-7)
+    assert (one.diagonal() > 0.2).all()
+
+
 def test_refusals() -> None:
     with pytest.raises(InputError, match="no phase 9"):
         diffusivity_tensor(noise(), phase=9)
