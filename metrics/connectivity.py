@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from metrics.volume import Volume, as_volume, axis_index
 
+PART = 2**24  # voxels
+
 
 @dataclass(frozen=True, eq=False)
 class Percolation:
@@ -154,6 +156,15 @@ class Clusters:
             through_clusters=int(np.count_nonzero(through)),
             labels=self.labels if labels else None,
         )
+
+    def largest(self) -> int:
+        """Voxels of the largest cluster; 0 where the phase is absent."""
+        sizes = np.zeros(self.count + 1, np.int64)
+        flat = self.labels.ravel(order="K")
+        # Part by part: counting takes 8 bytes a voxel.
+        for start in range(0, flat.size, PART):
+            sizes += np.bincount(flat[start : start + PART], minlength=self.count + 1)
+        return int(sizes[1:].max(initial=0))
 
     def through(self, axis: str, *, periodic: bool = False) -> NDArray[np.bool_]:
         """What `metrics.through_mask` says of the phase."""

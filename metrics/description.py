@@ -201,6 +201,19 @@ def _percolating_fraction(s: Subject) -> Values:
         yield name, axis, fraction, "", "6-connected to both faces / all voxels of the phase"
 
 
+def _cluster_density(s: Subject) -> Values:
+    size = s.volume.labels.size * s.volume.voxel_volume
+    for label, name in s.phases():
+        yield name, "", s.clusters[label].count / size, s.unit(-3), "6-connected clusters / volume"
+
+
+def _largest_cluster(s: Subject) -> Values:
+    for label, name in s.phases():
+        clusters = s.clusters[label]
+        fraction = clusters.largest() / max(clusters.voxels, 1)
+        yield name, "", fraction, "", "largest 6-connected cluster / all voxels of the phase"
+
+
 def _effective_diffusivity(s: Subject) -> Values:
     for label, name, axis in s.directions():
         result = diffusivity_in(
@@ -231,6 +244,8 @@ METRICS: dict[str, Callable[[Subject], Values]] = {
     "chord_length": _chord_length,
     "euler_density": _euler_density,
     "percolating_fraction": _percolating_fraction,
+    "cluster_density": _cluster_density,
+    "largest_cluster": _largest_cluster,
     "effective_diffusivity": _effective_diffusivity,
     "local_thickness": _local_thickness,
 }

@@ -7,6 +7,7 @@ import pytest
 
 from metrics import (
     chord_length,
+    connectivity,
     effective_diffusivity,
     euler_number,
     interface_areas,
@@ -39,6 +40,11 @@ def test_table_holds_what_the_functions_return() -> None:
         )
         euler = euler_number(NAMED, phase=label, connectivity=6)
         assert table["euler_density", name, ""] == pytest.approx(euler / size)
+        found = percolation(NAMED, phase=label, axis="z", labels=True)
+        assert table["cluster_density", name, ""] == pytest.approx(found.clusters / size)
+        sizes = [np.count_nonzero(found.labels == k + 1) for k in range(found.clusters)]
+        share = max(sizes) / np.count_nonzero(NAMED.labels == label)
+        assert table["largest_cluster", name, ""] == pytest.approx(share)
         for axis in "zyx":
             assert (
                 table["chord_length", name, axis]
@@ -65,7 +71,21 @@ def test_rows_are_unique_and_complete() -> None:
     units = dict(zip(table.metric, table.unit, strict=True))
     assert units["tpb_density"] == "1/um^2"
     assert units["euler_density"] == "1/um^3"
+    assert units["cluster_density"] == "1/um^3"
     assert units["chord_length"] == "um"
+
+
+def test_clusters_are_counted_and_the_largest_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connectivity, "PART", 4)  # sizes are summed over several parts
+    labels = np.zeros((2, 3, 4), int)
+    labels[0, 0, :2] = labels[:, 2, 1:] = 1  # bars of 2 and 6 voxels, apart
+    labels[0, 1, 3] = 1  # touches the second by a face
+    table = describe(Volume(labels, (0.5, 0.5, 0.5), "um")).set_index(["metric", "phase"])["value"]
+    assert table["cluster_density", "1"] == 2 / (24 * 0.5**3)
+    assert table["largest_cluster", "1"] == 7 / 9
+    names = (Phase("pore", 0, 0), Phase("lost", 1, 1))
+    lost = describe(Volume(np.zeros((2, 2, 2), int), phases=names)).set_index(["metric", "phase"])
+    assert lost.value["cluster_density", "lost"] == lost.value["largest_cluster", "lost"] == 0
 
 
 def test_two_phases_have_one_surface_and_no_triple_lines() -> None:
