@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.blur import blurred_values
 from metrics.formats import Slices, check_memory
 from metrics.volume import MAX_PHASES, InputError, Phase, unique_labels
 
@@ -22,12 +23,20 @@ def label_values(
     """Labels 0..n-1 of a file's values, and the phases as named by the caller, else by the file.
 
     Labels are ranks, unless the names give another order. An array of values may be overwritten.
+    Values that the caller does not name must be phases by the places where they lie
+    (`metrics.blur`).
     """
     values = _integers(values)
     found = unique_labels(values)
     if len(found) > MAX_PHASES:
         raise InputError(
             f"a grey image, more than {MAX_PHASES} different values: segment it first (e.g. Otsu)"
+        )
+    if named is None and (blurred := blurred_values(values, found)):
+        raise InputError(
+            f"not segmented: the values {', '.join(map(str, blurred))} occur only along boundaries "
+            "between others, as JPEG, binning or interpolation leave them: save labels as PNG or "
+            "TIFF and resample by nearest neighbour, or name the phases with all their values"
         )
     pairs = [(str(value), value) for value in found]
     if named is not None:
@@ -94,6 +103,9 @@ def _integers(values: NDArray[Any]) -> NDArray[Any]:
         )
     if values.ndim != 3:
         raise InputError(f"an array of shape {values.shape}: save one 3D volume (z, y, x)")
+    if values.dtype.kind == "f" and all((slab == np.rint(slab)).all() for slab in values):
+        check_memory(8 * values.size)
+        return values.astype(np.int64)
     if values.dtype.kind not in "iub":
         nans = sum(np.isnan(slab).sum() for slab in values) if values.dtype.kind == "f" else 0
         raise InputError(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.formats import Header, Slices, check_memory
+from metrics.tiff import read_tiff
 from metrics.volume import InputError
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
@@ -71,6 +72,12 @@ def _in_order(files: list[Path]) -> list[Path]:
 
 def _read_slice(path: Path) -> NDArray[Any]:
     """One greyscale, bilevel or palette image (by its indices)."""
+    if path.suffix.lower() in (".tif", ".tiff"):
+        # As a stack of the same pixels is read: Pillow inverts some, and refuses others.
+        pixels, _ = read_tiff(path)
+        if pixels.ndim != 2:
+            raise InputError(f"{path.name} is a stack: slices must be 2D greyscale")
+        return pixels
     from PIL import Image
 
     try:

@@ -1,0 +1,102 @@
+"""What is no segmentation is found by where its values lie, and no segmentation is taken for it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import distance_transform_edt, zoom
+
+from benchmarks import datasets
+from metrics import InputError, read
+from metrics.blur import blurred_values
+from metrics.shapes import gaussian_random_field, plurigaussian
+from slicegan.data import load_training_data
+
+# In 2D: a volume of one plane.
+TWO, THREE = (
+    gaussian_random_field((1, 128, 128), correlation_length=5, fractions=shares, seed=0).volume
+    for shares in ((0.6, 0.4), (0.4, 0.3, 0.3))
+)
+PLANES = {"two": TWO.labels[0] * np.uint8(255), "three": THREE.labels[0] * np.uint8(127)}
+
+
+def found(image: np.ndarray) -> list[int]:
+    volume = np.atleast_3d(image) if image.ndim == 3 else image[np.newaxis]
+    return blurred_values(volume, np.unique(volume).tolist())
+
+
+@pytest.mark.parametrize("quality", [100, 98, 95])
+@pytest.mark.parametrize("name", PLANES)
+def test_what_jpeg_adds_is_named(name: str, quality: int) -> None:
+    file = io.BytesIO()
+    Image.fromarray(PLANES[name]).save(file, "jpeg", quality=quality)
+    image = np.asarray(Image.open(file))
+    assert set(found(image)) == set(np.unique(image)) - set(np.unique(PLANES[name]))
+
+
+@pytest.mark.parametrize("name", PLANES)
+def test_what_averages_and_interpolation_add_is_named(name: str) -> None:
+    plane = PLANES[name]
+    binned = plane.reshape(64, 2, 64, 2).mean((1, 3)).astype(np.uint8)
+    # Where three phases lie in order, the mean of the outer two is the value of the third.
+    assert set(found(binned)) >= set(np.unique(binned)) - {0, 127, 254, 255, *np.unique(plane)}
+    larger = np.asarray(Image.fromarray(plane).resize((256, 256), Image.Resampling.BILINEAR))
+    assert set(found(larger)) == set(np.unique(larger)) - set(np.unique(plane))
+
+
+def test_a_volume_is_looked_at_in_several_planes() -> None:
+    body = gaussian_random_field((40,) * 3, correlation_length=4, seed=1).volume
+    larger = zoom(body.labels * np.uint8(255), 2, order=1)
+    larger = larger // 16 * 16  # some sixteen values
+    assert len(found(larger)) > 5
+    assert found(larger[:1]) and not found(zoom(body.labels, 2, order=0))
+
+
+def test_segmentations_are_no_blur() -> None:
+    for plane in PLANES.values():
+        assert found(plane) == []
+    labels = plurigaussian((32,) * 3, correlation_length=2, seed=0).volume.labels
+    assert found(labels * np.uint8(100)) == []
+    noise = np.random.default_rng(0).choice([0, 60, 120, 180, 240], (64, 64))
+    assert found(noise) == []
+
+
+@pytest.mark.parametrize("thickness", [1, 2, 3])
+def test_a_thin_coating_on_a_core_is_a_phase(thickness: int) -> None:
+    core = PLANES["two"] > 0
+    coated = np.where(distance_transform_edt(core) <= thickness, 127, 255)
+    image = np.where(core, coated, 0).astype(np.uint8)
+    assert np.unique(image).tolist() == [0, 127, 255]
+    assert found(image) == []
+    # A second one would be four values; two coatings side by side are thick together.
+    numbered = np.where(core, coated // 127, 0)
+    assert found(numbered) == []
+
+
+def test_files_are_refused_with_the_remedy_unless_the_phases_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "image.jpg"
+    Image.fromarray(PLANES["two"]).save(file, quality=100)
+    values = np.unique(np.asarray(Image.open(file))).tolist()
+    with pytest.raises(InputError, match=r"values 1, 254 occur only along boundaries.*PNG"):
+        load_training_data(file)
+    names = {f"value {v}": v for v in values}
+    assert len(load_training_data(file, phases=names).material.phases) == len(values)
+    stack = np.repeat(np.asarray(Image.open(file))[np.newaxis], 4, axis=0)
+    np.save(tmp_path / "stack.npy", stack)
+    with pytest.raises(InputError, match="only along boundaries"):
+        read(tmp_path / "stack.npy")
+    assert len(read(tmp_path / "stack.npy", phases=names).phases) == len(values)
+
+
+@pytest.mark.parametrize("name", ["nmc", "berea", "snow", "stack"])
+def test_real_volumes_are_segmentations(name: str) -> None:
+    try:
+        volume = datasets.load(name)
+    except InputError as error:
+        pytest.skip(str(error))
+    values = np.array([phase.value for phase in volume.phases])
+    assert blurred_values(values[np.asarray(volume.labels)], sorted(values.tolist())) == []
