@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.compiled import compiled
 from metrics.volume import AXES, Volume, as_volume, axis_index, check_max_lag
 
 Counts = NDArray[np.int64]
@@ -216,7 +216,7 @@ def _runs(v: Volume, phase: int, axis: str) -> Runs:
     return runs
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _advance(inside, first, open_runs, complete, cut):  # type: ignore[no-untyped-def]
     """Walk all lines through the steps `inside` (steps, lines), the first of which is `first`.
 

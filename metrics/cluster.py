@@ -8,11 +8,11 @@ from itertools import product
 from typing import Any
 
 import cc3d
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from metrics.chords import pairs_along, probability
+from metrics.compiled import compiled
 from metrics.volume import AXES, Volume, as_volume, check_max_lag
 
 Counts = NDArray[np.int64]
@@ -95,7 +95,7 @@ def two_point_cluster(
     return TwoPointCluster(np.arange(lag + 1), axis, pairs)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _pairs_in_cluster(clusters, dz, dy, dx):  # type: ignore[no-untyped-def]
     """Pairs of voxels at the lag (dz, dy, dx) in the same cluster; 0 is no cluster."""
     nz, ny, nx = clusters.shape

@@ -19,6 +19,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.compiled import compiled
+
 Floats = NDArray[np.float32]
 Numbers = NDArray[np.int32]
 # Unsigned, as numba looks for negative indices of others: a pass takes a third of the time.
@@ -26,8 +28,8 @@ Links = NDArray[np.uint32]
 
 COARSEST = 4  # cells along the longest side
 
-kernel: Any = numba.njit(parallel=True, cache=True, fastmath=True, error_model="numpy")
-inline: Any = numba.njit(cache=True, fastmath=True, error_model="numpy")
+kernel: Any = compiled(parallel=True, fastmath=True, error_model="numpy")
+inline: Any = compiled(fastmath=True, error_model="numpy")
 
 
 class Grid(NamedTuple):

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.compiled import compiled
 from metrics.threads import thread_count
 from metrics.volume import Volume, periodic_axes
 
@@ -143,7 +143,7 @@ def _sum_over_slabs(
         return sum(pool.map(lambda slab: count(*slab), slabs))  # type: ignore[return-value]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _count_slab(slab, layers, bits, wrap_y, wrap_x, voxels, faces, edges):  # type: ignore[no-untyped-def]
     depth, height, width = slab.shape
     for z in range(layers):
@@ -169,7 +169,7 @@ def _count_slab(slab, layers, bits, wrap_y, wrap_x, voxels, faces, edges):  # ty
                 edges[2] += _three(b | bz | by | bits[slab[zn, yn, x]])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _three(phases):  # type: ignore[no-untyped-def]
     """1 if at least three bits are set: clearing the lowest twice leaves some."""
     phases &= phases - np.uint32(1)
@@ -177,7 +177,7 @@ def _three(phases):  # type: ignore[no-untyped-def]
     return 1 if phases != 0 else 0
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _count_pairs(slab, layers, offsets, wrap_y, wrap_x, pairs):  # type: ignore[no-untyped-def]
     depth, height, width = slab.shape
     for k in range(len(offsets)):
