@@ -12,17 +12,17 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from glob import glob, has_magic
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
 from metrics.answer import CURVE
-from metrics.arguments import Parser, names, phase_table, spacing
+from metrics.arguments import Parser, names, phase_table, shape, spacing
 from metrics.comparison import Comparison, check_metrics, compare
 from metrics.fraction import volume_fraction
-from metrics.io import read
+from metrics.io import RAW, read
 from metrics.matching import absent, match
 from metrics.measuring import ALL_METRICS
 from metrics.provenance import machine, versions
@@ -66,13 +66,17 @@ def run(args: argparse.Namespace, command: str) -> int:
     start = perf_counter()
     check_folder(args.out)
     metrics = check_metrics(args.metrics)
-    gen, real = (load(spec, args) for spec in (args.gen, args.real))
+    if (args.shape or args.dtype) and not any(map(_is_raw, (args.gen, args.real))):
+        raise InputError("--shape and --dtype are of raw files: leave them out")
+    gen = load(args.gen, args.gen_phases or args.phases, args)
+    real = load(args.real, args.real_phases or args.phases, args)
+    values = [[phase.value for phase in sample.volumes[0].phases] for sample in (gen, real)]
     try:
         gen, real = map(Sample, (gen.names, real.names), match(gen.volumes, real.volumes))
         sampling = plan_subvolumes(
             gen.volumes, real.volumes, side=args.subvolume, samples=args.samples, seed=args.seed
         )
-        plan = preflight(gen, real, sampling, metrics, args)
+        plan = preflight(gen, real, values, sampling, metrics, args)
         if not args.quiet:
             print("\n".join(plan), flush=True)
         comparison = compare(
@@ -111,28 +115,34 @@ def run(args: argparse.Namespace, command: str) -> int:
     return 3 if comparison.answer.verdict in FAIL_ANSWERS[args.fail_on] else 0
 
 
-def load(spec: str, args: argparse.Namespace) -> Sample:
+def load(spec: str, phases: Mapping[str, int] | None, args: argparse.Namespace) -> Sample:
     """Volumes of a file, a folder of slices, or a glob."""
     paths = sorted(glob(spec)) if has_magic(spec) and not Path(spec).exists() else [spec]
     if not paths:
         raise InputError(f"no file matches {spec}: check the pattern, and quote it")
-    volumes = [
-        read(path, phases=args.phases, spacing=args.spacing, unit=args.unit) for path in paths
-    ]
-    return Sample(paths, volumes)
+    options = {"phases": phases, "spacing": args.spacing, "unit": args.unit}
+    raw = {"shape": args.shape, "dtype": args.dtype}
+    return Sample(
+        paths, [read(path, **options, **(raw if _is_raw(path) else {})) for path in paths]
+    )
+
+
+def _is_raw(path: str) -> bool:
+    return Path(path).suffix.lower() in RAW
 
 
 def preflight(
     gen: Sample,
     real: Sample,
+    values: Sequence[Sequence[int]],
     sampling: Sampling,
     metrics: Sequence[str],
     args: argparse.Namespace,
 ) -> list[str]:
-    """What is going to be compared, how, and about how long it takes."""
+    """What is going to be compared, how, and about how long it takes; `values` in the files."""
     lines = [
-        f"{which} {name}: {_size(v)}, {_phases(v)}"
-        for which, sample in (("gen ", gen), ("real", real))
+        f"{which} {name}: {_size(v)}, {_phases(v, of_file)}"
+        for which, sample, of_file in (("gen ", gen, values[0]), ("real", real, values[1]))
         for name, v in zip(*sample, strict=True)
     ]
     if real.volumes[0].unit == "voxel":
@@ -196,6 +206,11 @@ def _parser() -> Parser:
     add("real", metavar="REAL", help="real: likewise")
     add("--out", type=Path, default=Path("comparison"), help="folder to write (%(default)s)")
     add("--phases", type=phase_table, help="names and file values, e.g. pore=0,ni=127,ysz=254")
+    for side in ("gen", "real"):
+        help_ = f"of {side.upper()} alone, where the files have other values"
+        add(f"--{side}-phases", type=phase_table, metavar="PHASES", help=help_)
+    add("--shape", type=shape, metavar="Z,Y,X", help="voxels of raw files")
+    add("--dtype", help="type of raw files, e.g. uint8 or >u2")
     add("--spacing", type=spacing, help="voxel size, one number or z,y,x; overrides the files")
     add("--unit", help="unit of the spacing, e.g. um; overrides the files")
     add(
@@ -231,9 +246,12 @@ def _size(v: Volume) -> str:
     return f"{'x'.join(map(str, v.shape))} voxels{voxel}"
 
 
-def _phases(v: Volume) -> str:
+def _phases(v: Volume, values: Sequence[int]) -> str:
     fractions = volume_fraction(v)
-    return ", ".join(f"{p.name} = value {p.value} ({fractions[p.label]:.1%})" for p in v.phases)
+    return ", ".join(
+        f"{phase.name} = value {value} ({fractions[phase.label]:.1%})"
+        for phase, value in zip(v.phases, values, strict=True)
+    )
 
 
 def _estimate(

@@ -31,6 +31,15 @@ def spacing(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(f"expected a number or z,y,x, got {text!r}") from None
 
 
+def shape(text: str) -> tuple[int, int, int]:
+    """Voxels along each axis from ``z,y,x``."""
+    try:
+        z, y, x = (int(item) for item in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected z,y,x, got {text!r}") from None
+    return z, y, x
+
+
 def names(text: str) -> list[str]:
     """Names from ``a,b,c``."""
     return [name.strip() for name in text.split(",")]

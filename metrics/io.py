@@ -24,15 +24,14 @@ Reader = Callable[..., tuple[NDArray[Any], Header]]
 Writer = Callable[..., None]
 
 # What reads and what writes a file, by its suffix.
+RAW = (".raw", ".bin", ".dat")
 FORMATS: dict[str, tuple[Reader, Writer]] = {
     ".tif": (read_tiff, write_tiff),
     ".tiff": (read_tiff, write_tiff),
     ".npy": (read_npy, write_npy),
     ".h5": (read_h5, write_h5),
     ".hdf5": (read_h5, write_h5),
-    ".raw": (read_raw, write_raw),
-    ".bin": (read_raw, write_raw),
-    ".dat": (read_raw, write_raw),
+    **dict.fromkeys(RAW, (read_raw, write_raw)),
 }
 UNCOMPRESSED = (write_npy, write_raw, write_h5)
 MICROMETRE = {"um", "\u00b5m", "\u03bcm", "micron", "micrometer", "micrometre"}

@@ -159,3 +159,32 @@ def test_script_runs_without_being_installed(tmp_path: Path) -> None:
         [sys.executable, str(SCRIPT), "--help"], capture_output=True, text=True, check=True
     )
     assert "GEN" in run.stdout
+
+
+def test_raw_files_and_phases_of_each_side(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gen, real = field(0), field(1)
+    (tmp_path / "gen.raw").write_bytes((gen.labels.astype("u2") * 500).astype(">u2").tobytes())
+    (tmp_path / "real.raw").write_bytes((real.labels.astype("u2") * 7).astype(">u2").tobytes())
+    files = [str(tmp_path / "gen.raw"), str(tmp_path / "real.raw")]
+    raw = ["--shape", "32,32,32", "--dtype", ">u2"]
+    sides = ["--gen-phases", "pore=500,ni=0", "--real-phases", "pore=7,ni=0"]
+    argv = [*files, *raw, *sides, *CHEAP, "--out", str(tmp_path / "out"), "--workers", "1"]
+    assert compare.main(argv) == 0
+    said = capsys.readouterr().out
+    assert "pore = value 500" in said and "pore = value 7" in said
+    table = pd.read_csv(tmp_path / "out" / "table.csv")
+    fraction = table[(table.metric == "volume_fraction") & (table.phase == "pore")].iloc[0]
+    assert fraction.gen == pytest.approx(np.mean(np.asarray(gen.labels) == 1))
+    assert fraction.real == pytest.approx(np.mean(np.asarray(real.labels) == 1))
+
+
+def test_shape_and_type_of_other_files_are_refused(
+    pair: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare.main([*pair, "--dtype", "u1"]) == 2
+    assert "are of raw files" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        compare.main([*pair, "--shape", "8,8"])
+    assert "expected z,y,x" in capsys.readouterr().err
