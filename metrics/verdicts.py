@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import comb
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -131,7 +132,19 @@ def judge(gen: Floats, real: Floats, margin: float, paired: bool = False) -> Jud
     :math:`\pm m`. Where the interval of the real mean holds 0 it is no unit: the samples differ
     where the interval of the difference lies beyond m times the largest of its limits, and are the
     same only if they are equal.
+
+    Counts may be alike in all volumes of a sample by chance. Where neither sample has any scatter,
+    they differ with the least p-value of a permutation test, :math:`2 / \binom{n_g + n_r}{n_g}`:
+    two volumes against two cannot tell.
     """
+    found = _judge(gen, real, margin, paired)
+    if paired or found.p > 0 or np.ptp(gen) or np.ptp(real):
+        return found
+    p = min(1.0, 2 / comb(len(gen) + len(real), len(gen)))
+    return found._replace(p=p, verdict="differs" if p < 1 - CONFIDENCE else "cannot tell")
+
+
+def _judge(gen: Floats, real: Floats, margin: float, paired: bool) -> Judgement:
     if not len(gen) or not len(real):
         return Judgement(UNKNOWN, UNKNOWN, "cannot tell", 1.0, "; undefined in a whole sample")
     apart = difference(gen, real, paired=paired)

@@ -84,3 +84,23 @@ def test_what_neither_sample_defines_is_a_row_and_no_test() -> None:
     ((_, test),) = judge_values(frame("chord_length", nothing, [1.0, 2.0]), 0.05)
     assert test is not None
     assert test.p == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "p", "verdict"),
+    [(1, 1, "cannot tell"), (2, 2 / 6, "cannot tell"), (4, 2 / 70, "differs"),
+     (8, 2 / 12870, "differs")],
+)  # fmt: skip
+def test_counts_alike_by_chance_are_no_certainty(count: int, p: float, verdict: str) -> None:
+    found = judge(np.full(count, 3.0), np.full(count, 2.0), margin=0.05)
+    assert (found.p, found.verdict) == (pytest.approx(p), verdict)
+    same = judge(np.full(count, 3.0), np.full(count, 3.0), margin=0.05)
+    assert same.p == 1
+
+
+def test_few_volumes_of_small_counts_differ_no_more_often_than_they_may() -> None:
+    rng = np.random.default_rng(0)
+    pairs = rng.poisson(2, (2000, 2, 2)) + 1.0
+    wrong = np.mean([judge(gen, real, margin=0.05).p < 0.05 / 20 for gen, real in pairs])
+    # Without the least p-value of a permutation 11 % have no scatter and p = 0.
+    assert wrong < 0.01
