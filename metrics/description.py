@@ -232,7 +232,7 @@ def _local_thickness(s: Subject) -> Values:
         yield name, "", thickness.mean, s.unit(1), "mean diameter of the largest ball that fits"
 
 
-CROFTON = "area / total volume, Cauchy-Crofton, 13 directions"
+CROFTON = "area / total volume, Cauchy-Crofton, 13 directions, returns weighted"
 EDGES = "length of voxel edges with 3 phases / total volume (3/2 too long on isotropic lines)"
 
 METRICS: dict[str, Callable[[Subject], Values]] = {

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from metrics.volume import Volume, periodic_axes
 Counts = NDArray[np.int64]
 
 # One of each pair of opposite directions to the 26 neighbours, with dz >= 0 so that a slab needs
-# one layer more on one side only: 3 axes, 6 face diagonals, 4 space diagonals.
+# layers more on one side only: 3 axes, 6 face diagonals, 4 space diagonals.
 OFFSETS = np.array([d for d in product((-1, 0, 1), repeat=3) if d > (0, 0, 0)])
 
 SLAB_VOXELS = 1 << 21  # small enough for the cache and for bounded memory over a memory map
@@ -85,17 +85,32 @@ def count_triple_edges(codes: NDArray[np.uint8], n: int, *, periodic: bool | str
     return _sum_over_slabs(count, _extend(codes, wraps[0]))
 
 
-def count_pairs(volume: Volume, *, periodic: bool | str = False) -> Counts:
-    """Pairs of phases at each of the 13 `OFFSETS`, as an array (13, n, n)."""
+class Crossings(NamedTuple):
+    """What lines along the 13 `OFFSETS` meet, by phases in the order of ``volume.phase_labels``.
+
+    Attributes
+    ----------
+    pairs : (13, n, n) int64 ndarray
+        Steps from a voxel of one phase (row) to one of another (column).
+    returns : (13, n, n) int64 ndarray
+        Two steps from a phase (row) to another (column) and back to the first.
+    """
+
+    pairs: Counts
+    returns: Counts
+
+
+def count_crossings(volume: Volume, *, periodic: bool | str = False) -> Crossings:
+    """Count steps between phases, and those that lead back at once, along the 13 `OFFSETS`."""
     n = len(volume.phase_labels)
     wraps = periodic_axes(periodic)
 
     def count(slab: NDArray[np.uint8], layers: int) -> Counts:
-        pairs = _empty(len(OFFSETS), n, n)
-        _count_pairs(slab, layers, OFFSETS, wraps[1], wraps[2], pairs)
-        return pairs
+        found = _empty(2, len(OFFSETS), n, n)
+        _count_crossings(slab, layers, OFFSETS, wraps[1], wraps[2], *found)
+        return found
 
-    return _sum_over_slabs(count, _slabs(volume, wraps[0]))
+    return Crossings(*_sum_over_slabs(count, _slabs(volume, wraps[0], reach=2)))
 
 
 def encode(labels: NDArray[Any], phase_labels: Sequence[int]) -> NDArray[np.uint8]:
@@ -118,20 +133,20 @@ def _bits(n: int) -> NDArray[np.uint32]:
     return np.left_shift(np.uint32(1), np.arange(n, dtype=np.uint32))
 
 
-def _slabs(volume: Volume, wrap: bool) -> Iterator[tuple[NDArray[np.uint8], int]]:
-    for slab, layers in _extend(volume.labels, wrap):
+def _slabs(volume: Volume, wrap: bool, reach: int = 1) -> Iterator[tuple[NDArray[np.uint8], int]]:
+    for slab, layers in _extend(volume.labels, wrap, reach):
         yield encode(slab, volume.phase_labels), layers
 
 
-def _extend(labels: NDArray[Any], wrap: bool) -> Iterator[tuple[NDArray[Any], int]]:
-    """Slabs with, behind their own layers, the next one, where there is a next one."""
+def _extend(labels: NDArray[Any], wrap: bool, reach: int = 1) -> Iterator[tuple[NDArray[Any], int]]:
+    """Slabs with, behind their own layers, the next ones up to `reach`, where there are any."""
     depth, height, width = labels.shape
     step = max(1, SLAB_VOXELS // (height * width))
     for start in range(0, depth, step):
         stop = min(start + step, depth)
-        slab = labels[start : stop + 1]
-        if stop == depth and wrap:
-            slab = np.concatenate([labels[start:], labels[:1]])
+        slab = labels[start : stop + reach]
+        if stop + reach > depth and wrap:
+            slab = labels.take(range(start, stop + reach), axis=0, mode="wrap")
         yield slab, stop - start
 
 
@@ -178,19 +193,32 @@ def _three(phases):  # type: ignore[no-untyped-def]
 
 
 @compiled(nogil=True)
-def _count_pairs(slab, layers, offsets, wrap_y, wrap_x, pairs):  # type: ignore[no-untyped-def]
+def _place(i, n, wrap):  # type: ignore[no-untyped-def]
+    """Index of a place along an axis of n; -1 beyond an open end."""
+    if 0 <= i < n:
+        return i
+    return i % n if wrap else -1
+
+
+@compiled(nogil=True)
+def _count_crossings(slab, layers, offsets, wrap_y, wrap_x, pairs, returns):  # type: ignore[no-untyped-def]
     depth, height, width = slab.shape
     for k in range(len(offsets)):
         dz, dy, dx = offsets[k]
         for z in range(min(layers, depth - dz)):
+            # The layers behind the slab's own are those around the period already.
+            zf = _place(z + 2 * dz, depth, False)
             for y in range(height):
-                yn = y + dy
-                if yn < 0 or yn >= height:
-                    if not wrap_y:
+                yn, yf = _place(y + dy, height, wrap_y), _place(y + 2 * dy, height, wrap_y)
+                if yn < 0:
+                    continue
+                for x in range(width):
+                    xn = _place(x + dx, width, wrap_x)
+                    if xn < 0:
                         continue
-                    yn %= height
-                for x in range(max(0, -dx), min(width, width - dx)):
-                    pairs[k, slab[z, y, x], slab[z + dz, yn, x + dx]] += 1
-                if wrap_x and dx != 0:
-                    x = 0 if dx < 0 else width - 1
-                    pairs[k, slab[z, y, x], slab[z + dz, yn, (x + dx) % width]] += 1
+                    here, there = slab[z, y, x], slab[z + dz, yn, xn]
+                    pairs[k, here, there] += 1
+                    if here != there and zf >= 0 and yf >= 0:
+                        xf = _place(x + 2 * dx, width, wrap_x)
+                        if xf >= 0 and slab[zf, yf, xf] == here:
+                            returns[k, here, there] += 1

@@ -11,8 +11,8 @@ from hypothesis.extra.numpy import arrays
 from metrics import neighbourhood
 from metrics.neighbourhood import (
     OFFSETS,
+    count_crossings,
     count_neighbourhood,
-    count_pairs,
     count_triple_edges,
 )
 from metrics.volume import Phase, Volume, periodic_axes
@@ -74,10 +74,26 @@ def test_counts_equal_numpy(labels: np.ndarray, periodic: bool | str) -> None:
 
 @given(LABELS, PERIODIC)
 def test_pairs_equal_numpy(labels: np.ndarray, periodic: bool | str) -> None:
-    pairs = count_pairs(four_phases(labels), periodic=periodic)
+    pairs, returns = count_crossings(four_phases(labels), periodic=periodic)
+    wraps = periodic_axes(periodic)
     for k, offset in enumerate(OFFSETS.tolist()):
-        expected = numpy_pairs(labels, offset, periodic_axes(periodic))
-        np.testing.assert_array_equal(pairs[k], expected)
+        np.testing.assert_array_equal(pairs[k], numpy_pairs(labels, offset, wraps))
+        np.testing.assert_array_equal(returns[k], plain_returns(labels, offset, wraps))
+
+
+def plain_returns(labels: np.ndarray, offset: list[int], wraps: tuple[bool, ...]) -> np.ndarray:
+    found = np.zeros((4, 4), int)
+    for here in np.ndindex(labels.shape):
+        places = [[h + m * o for h, o in zip(here, offset, strict=True)] for m in (0, 1, 2)]
+        limits = list(zip(labels.shape, wraps, strict=True))
+        if all(
+            0 <= i < n or wrap
+            for place in places
+            for i, (n, wrap) in zip(place, limits, strict=True)
+        ):
+            a, b, c = (labels[tuple(np.mod(place, labels.shape))] for place in places)
+            found[a, b] += a == c != b
+    return found
 
 
 @given(LABELS)
@@ -89,13 +105,13 @@ def test_voxels_out_of_play_make_no_triple_edge(labels: np.ndarray) -> None:
 @pytest.mark.parametrize("periodic", [False, True])
 def test_slabs_add_up_to_the_whole(monkeypatch: pytest.MonkeyPatch, periodic: bool) -> None:
     v = four_phases(np.random.default_rng(0).integers(0, 4, (7, 6, 5), dtype=np.uint8))
-    whole, pairs = count_neighbourhood(v, periodic=periodic), count_pairs(v, periodic=periodic)
+    whole, lines = count_neighbourhood(v, periodic=periodic), count_crossings(v, periodic=periodic)
     monkeypatch.setattr(neighbourhood, "SLAB_VOXELS", 60)  # two layers a slab
     monkeypatch.setattr(neighbourhood, "thread_count", lambda: 2)
     slabs = count_neighbourhood(v, periodic=periodic)
     np.testing.assert_array_equal(slabs.faces, whole.faces)
     np.testing.assert_array_equal(slabs.edges, whole.edges)
-    np.testing.assert_array_equal(count_pairs(v, periodic=periodic), pairs)
+    np.testing.assert_array_equal(count_crossings(v, periodic=periodic), lines)
 
 
 def test_large_labels_stay_apart() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from benchmarks.accuracy_surface import overlapping
 from metrics.shapes import checkerboard, gaussian_random_field, laminate, slab, sphere
 from metrics.surface import interface_areas, specific_surface_area
 from metrics.volume import InputError, Volume
@@ -42,6 +43,28 @@ def test_crofton_sphere_within_two_percent(radius: int) -> None:
     found = specific_surface_area(body.volume, phase=1, estimator="crofton")
     # 13 directions average an isotropic surface without bias; what is left is voxelation.
     assert found == pytest.approx(body.specific_surface_area, rel=0.02)
+
+
+@pytest.mark.parametrize(("radius", "solid"), [(4, 0.6), (8, 0.6), (4, 0.3)])
+def test_crofton_of_overlapping_balls_within_two_percent(radius: int, solid: float) -> None:
+    found: dict[str, list[float]] = {"crofton": [], "crofton_adjacent": []}
+    for seed in range(3):
+        volume, area = overlapping(radius, solid, (1, 1, 1), seed)
+        for estimator, errors in found.items():
+            share = specific_surface_area(volume, phase=1, estimator=estimator, periodic=True)
+            errors.append(share / area - 1)
+    # One realisation scatters by 1 to 2 %.
+    assert abs(np.mean(found["crofton"])) < 0.025
+    # Negative control: without what goes unseen between two voxels it is low.
+    assert np.mean(found["crofton_adjacent"]) < -0.035
+
+
+def test_two_phases_that_a_layer_keeps_apart_share_no_surface() -> None:
+    labels = np.zeros((12, 12, 12), int)
+    labels[6:], labels[5] = 2, 1
+    areas = interface_areas(labels, estimator="crofton")
+    assert areas[0, 2] == 0
+    assert areas[0, 1] == pytest.approx(areas[1, 2])
 
 
 def test_faces_of_a_sphere_are_half_too_many_at_every_resolution() -> None:
