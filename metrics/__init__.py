@@ -64,3 +64,8 @@ __all__ = [
     "volume_fraction",
     "write",
 ]
+
+
+def __dir__() -> list[str]:
+    """Public names."""
+    return __all__

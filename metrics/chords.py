@@ -66,7 +66,7 @@ class Runs(NamedTuple):
     cut: Counts
 
 
-def chord_length(volume: Volume | NDArray[Any], *, phase: int, axis: str) -> Chords:
+def chord_length(volume: Volume | NDArray[Any], *, phase: int | str, axis: str) -> Chords:
     r"""Chord lengths of a phase along an axis.
 
     .. math:: \ell_C = \phi \,/\, n_C
@@ -88,8 +88,8 @@ def chord_length(volume: Volume | NDArray[Any], *, phase: int, axis: str) -> Cho
     Parameters
     ----------
     volume : Volume or (Z, Y, X) integer ndarray
-    phase : int
-        Label of the phase.
+    phase : int or str
+        Label or name of the phase.
     axis : {"z", "y", "x"}
 
     Returns
@@ -128,7 +128,7 @@ def chord_length(volume: Volume | NDArray[Any], *, phase: int, axis: str) -> Cho
 
 
 def lineal_path(
-    volume: Volume | NDArray[Any], *, phase: int, max_lag: int | None = None
+    volume: Volume | NDArray[Any], *, phase: int | str, max_lag: int | None = None
 ) -> LinealPath:
     r"""Lineal path function of a phase: how likely a segment lies wholly within it.
 
@@ -141,8 +141,8 @@ def lineal_path(
     Parameters
     ----------
     volume : Volume or (Z, Y, X) integer ndarray
-    phase : int
-        Label of the phase.
+    phase : int or str
+        Label or name of the phase.
     max_lag : int, optional
         Longest lag in voxels; half the shortest side of more than one voxel by default.
 
@@ -195,16 +195,16 @@ def _segments(runs: Runs, max_lag: int) -> Counts:
     return np.maximum(n - k, 0) @ total
 
 
-def _runs(v: Volume, phase: int, axis: str) -> Runs:
+def _runs(v: Volume, phase: int | str, axis: str) -> Runs:
     """Count the runs of a phase along an axis, slab by slab."""
-    v.check_phase(phase)
+    label = v.label(phase)
     d = axis_index(axis)
     n = v.shape[d]
     runs = Runs(np.zeros(n + 1, dtype=np.int64), np.zeros(n + 1, dtype=np.int64))
     # Lines along z cross all slabs, others lie within one.
     open_runs = np.zeros(v.labels[0].size if axis == "z" else v.labels[0].size // n, dtype=np.int64)
     for i, slab in enumerate(v.labels):
-        inside = slab == phase
+        inside = slab == label
         if axis == "z":
             steps = inside.reshape(1, -1)
         else:

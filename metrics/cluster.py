@@ -39,7 +39,7 @@ class TwoPointCluster:
 
 
 def two_point_cluster(
-    volume: Volume | NDArray[Any], *, phase: int, max_lag: int | None = None
+    volume: Volume | NDArray[Any], *, phase: int | str, max_lag: int | None = None
 ) -> TwoPointCluster:
     r"""Two-point cluster function: how likely two points lie in the same cluster of a phase.
 
@@ -56,8 +56,8 @@ def two_point_cluster(
     Parameters
     ----------
     volume : Volume or (Z, Y, X) integer ndarray
-    phase : int
-        Label of the phase.
+    phase : int or str
+        Label or name of the phase.
     max_lag : int, optional
         Longest lag in voxels; half the shortest side of more than one voxel by default.
 

@@ -43,7 +43,7 @@ class Percolation:
 
 
 def percolation(
-    volume: Volume | NDArray[Any], *, phase: int, axis: str, labels: bool = False
+    volume: Volume | NDArray[Any], *, phase: int | str, axis: str, labels: bool = False
 ) -> Percolation:
     r"""Part of a phase that connects the two faces of the volume normal to an axis.
 
@@ -60,8 +60,8 @@ def percolation(
     ----------
     volume : Volume or (Z, Y, X) integer ndarray
         Segmented volume.
-    phase : int
-        Label of the phase.
+    phase : int or str
+        Label or name of the phase.
     axis : {"z", "y", "x"}
         Direction to connect along. A cluster is through-connected if it has voxels in the first
         and in the last layer; in a volume of a single layer each cluster is.
@@ -96,7 +96,7 @@ def percolation(
 
 
 def through_mask(
-    volume: Volume | NDArray[Any], *, phase: int, axis: str, periodic: bool = False
+    volume: Volume | NDArray[Any], *, phase: int | str, axis: str, periodic: bool = False
 ) -> NDArray[np.bool_]:
     """Voxels of a phase in clusters that touch both faces normal to an axis.
 
@@ -136,7 +136,7 @@ class Clusters:
     labels: NDArray[Any]
 
     @classmethod
-    def of(cls, v: Volume, phase: int) -> Clusters:
+    def of(cls, v: Volume, phase: int | str) -> Clusters:
         """Label the clusters of a phase; errors as in `percolation`."""
         import cc3d
 

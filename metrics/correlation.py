@@ -57,8 +57,8 @@ class TwoPoint:
 def two_point_correlation(
     volume: Volume | NDArray[Any],
     *,
-    phase: int = 0,
-    other: int | None = None,
+    phase: int | str = 0,
+    other: int | str | None = None,
     max_lag: int | None = None,
     periodic: bool = False,
 ) -> TwoPoint:
@@ -76,8 +76,8 @@ def two_point_correlation(
     Parameters
     ----------
     volume : Volume or (Z, Y, X) integer ndarray
-    phase, other : int
-        Labels i and j; `other` defaults to `phase`.
+    phase, other : int or str
+        Labels or names i and j; `other` defaults to `phase`.
     max_lag : int, optional
         Largest lag in voxels; half the shortest side (one-voxel sides apart) by default.
     periodic : bool
@@ -126,8 +126,8 @@ def two_point_correlation(
 def two_point_map(
     volume: Volume | NDArray[Any],
     *,
-    phase: int = 0,
-    other: int | None = None,
+    phase: int | str = 0,
+    other: int | str | None = None,
     max_lag: int | None = None,
     periodic: bool = False,
 ) -> tuple[Floats, Counts]:
@@ -154,7 +154,7 @@ def _reach(v: Volume, max_lag: int) -> list[int]:
 
 
 def _map(
-    v: Volume, phase: int, other: int | None, reach: Sequence[int], periodic: bool
+    v: Volume, phase: int | str, other: int | str | None, reach: Sequence[int], periodic: bool
 ) -> tuple[Floats, Counts]:
     """Map of all lags; of one phase only those with z >= 0: opposite ones are the same pairs."""
     lags = [np.arange(-lag, lag + 1) for lag in reach]

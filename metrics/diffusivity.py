@@ -76,9 +76,9 @@ class Diffusivity:
 def effective_diffusivity(
     volume: Volume | NDArray[Any],
     *,
-    phase: int | None = ...,
+    phase: int | str | None = ...,
     axis: str,
-    diffusivities: Mapping[int, float] | None = ...,
+    diffusivities: Mapping[int, float] | Mapping[str, float] | None = ...,
     periodic: bool = ...,
     concentration: bool = ...,
     method: str = ...,
@@ -93,9 +93,9 @@ def effective_diffusivity(
 def effective_diffusivity(
     volume: Sequence[Volume | NDArray[Any]],
     *,
-    phase: int | None = ...,
+    phase: int | str | None = ...,
     axis: str,
-    diffusivities: Mapping[int, float] | None = ...,
+    diffusivities: Mapping[int, float] | Mapping[str, float] | None = ...,
     periodic: bool = ...,
     concentration: bool = ...,
     method: str = ...,
@@ -109,9 +109,9 @@ def effective_diffusivity(
 def effective_diffusivity(
     volume: Volume | NDArray[Any] | Sequence[Volume | NDArray[Any]],
     *,
-    phase: int | None = None,
+    phase: int | str | None = None,
     axis: str,
-    diffusivities: Mapping[int, float] | None = None,
+    diffusivities: Mapping[int, float] | Mapping[str, float] | None = None,
     periodic: bool = False,
     concentration: bool = False,
     method: str = "multigrid",
@@ -142,8 +142,8 @@ def effective_diffusivity(
     ----------
     volume : Volume or (Z, Y, X) integer ndarray, or a sequence of them
         Segmented volume. Several of equal shape and spacing are solved as one batch.
-    phase : int
-        Label of the only conducting phase.
+    phase : int or str
+        Label or name of the only conducting phase.
     axis : {"z", "y", "x"}
         Direction of the mean flux.
     diffusivities : mapping of int to float
@@ -272,11 +272,13 @@ def _check(volumes: list[Volume], tol: float, max_iterations: int) -> None:
             raise InputError(f"volumes of one batch must have one {what}, got {sorted(found)}")
 
 
-def diffusivities_of(phase: int | None, given: Mapping[int, float] | None) -> dict[int, float]:
+def diffusivities_of(
+    phase: int | str | None, given: Mapping[Any, float] | None
+) -> dict[int | str, float]:
     """Diffusivity of each conducting phase."""
     if (phase is None) == (given is None):
         raise InputError("give either the conducting phase, or diffusivities")
-    values = {phase: 1.0} if given is None else dict(given)
+    values: dict[Any, float] = {phase: 1.0} if given is None else dict(given)
     if wrong := [d for d in values.values() if not 0 <= d < math.inf]:
         raise InputError(f"diffusivities must be 0 or positive numbers, got {wrong[0]!r}")
     conducting = {label: d for label, d in values.items() if d > 0 and label is not None}
@@ -285,7 +287,7 @@ def diffusivities_of(phase: int | None, given: Mapping[int, float] | None) -> di
     return conducting
 
 
-def conductivity_of(v: Volume, values: Mapping[int, float]) -> NDArray[np.float32]:
+def conductivity_of(v: Volume, values: Mapping[Any, float]) -> NDArray[np.float32]:
     """Diffusivity of each voxel."""
     conductivity = np.zeros(v.shape, np.float32)
     for label, d in values.items():
@@ -302,7 +304,7 @@ class _Body:
     mean: float  # over all voxels
 
     @classmethod
-    def of(cls, v: Volume, values: Mapping[int, float], axis: str, periodic: bool) -> _Body:
+    def of(cls, v: Volume, values: Mapping[Any, float], axis: str, periodic: bool) -> _Body:
         if list(values.values()) == [1.0]:
             (phase,) = values
             return cls.of_clusters(Clusters.of(v, phase), axis, periodic)

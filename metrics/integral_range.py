@@ -43,7 +43,7 @@ class Representativity:
     large_enough: bool
 
 
-def representativity(volume: Volume | NDArray[Any], *, phase: int = 0) -> Representativity:
+def representativity(volume: Volume | NDArray[Any], *, phase: int | str = 0) -> Representativity:
     r"""Interval of a material's volume fraction from one image, by its integral range.
 
     The fraction of a window X varies from place to place by
@@ -66,7 +66,7 @@ def representativity(volume: Volume | NDArray[Any], *, phase: int = 0) -> Repres
     ----------
     volume : Volume or (Z, Y, X) integer ndarray
         Non-periodic. A section is a volume of one layer.
-    phase : int
+    phase : int or str
 
     Raises
     ------

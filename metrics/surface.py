@@ -98,7 +98,7 @@ def interface_areas(
 def specific_surface_area(
     volume: Volume | NDArray[Any],
     *,
-    phase: int,
+    phase: int | str,
     estimator: Estimator = "faces",
     periodic: bool | str = False,
 ) -> float:
@@ -125,8 +125,8 @@ def specific_surface_area(
     0.5
     """
     v = as_volume(volume)
-    v.check_phase(phase)
-    return surface_of(interface_areas(v, estimator=estimator, periodic=periodic), phase)
+    label = v.label(phase)
+    return surface_of(interface_areas(v, estimator=estimator, periodic=periodic), label)
 
 
 def face_areas(counts: Neighbourhood) -> dict[tuple[int, int], float]:

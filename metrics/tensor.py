@@ -17,8 +17,8 @@ from metrics.volume import Volume, as_volume
 def diffusivity_tensor(
     volume: Volume | NDArray[Any],
     *,
-    phase: int | None = None,
-    diffusivities: Mapping[int, float] | None = None,
+    phase: int | str | None = None,
+    diffusivities: Mapping[int, float] | Mapping[str, float] | None = None,
     tol: float = 1e-3,
     max_iterations: int = 1000,
 ) -> NDArray[np.float64]:
@@ -37,8 +37,8 @@ def diffusivity_tensor(
     ----------
     volume : Volume or (Z, Y, X) integer ndarray
         Segmented volume; a period of the material.
-    phase : int
-        Label of the only conducting phase, of diffusivity 1.
+    phase : int or str
+        Label or name of the only conducting phase, of diffusivity 1.
     diffusivities : mapping of int to float
         Instead of `phase`: diffusivity of each conducting phase by its label.
     tol : float

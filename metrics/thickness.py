@@ -35,7 +35,7 @@ class Thickness:
     map: NDArray[np.float32]
 
 
-def local_thickness(volume: Volume | NDArray[Any], *, phase: int) -> Thickness:
+def local_thickness(volume: Volume | NDArray[Any], *, phase: int | str) -> Thickness:
     r"""Local thickness of a phase, by porespy.
 
     .. math:: \tau(x) = 2 \max \{ r : x \in B(c, r) \subseteq \text{phase} \}
@@ -56,8 +56,8 @@ def local_thickness(volume: Volume | NDArray[Any], *, phase: int) -> Thickness:
     ----------
     volume : Volume or (Z, Y, X) integer ndarray
         Its voxels must be cubes.
-    phase : int
-        Label of the phase.
+    phase : int or str
+        Label or name of the phase.
 
     Returns
     -------

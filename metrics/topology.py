@@ -15,7 +15,7 @@ LAYERS = 64  # layers of voxels looked at together: what bounds the memory
 
 
 def euler_number(
-    volume: Volume | NDArray[Any], *, phase: int, connectivity: Literal[6, 26] = 6
+    volume: Volume | NDArray[Any], *, phase: int | str, connectivity: Literal[6, 26] = 6
 ) -> int:
     r"""Euler number of a phase.
 
@@ -35,8 +35,8 @@ def euler_number(
     Parameters
     ----------
     volume : Volume or (Z, Y, X) integer ndarray
-    phase : int
-        Label of the phase.
+    phase : int or str
+        Label or name of the phase.
     connectivity : {6, 26}
         Neighbours of a voxel of the phase.
 
@@ -66,12 +66,12 @@ def euler_number(
     from skimage import measure
 
     v = as_volume(volume)
-    v.check_phase(phase)
+    label = v.label(phase)
     if connectivity not in STEPS:
         raise InputError(f"connectivity must be 6 or 26, got {connectivity}")
 
     def count(first: int, last: int) -> int:
-        inside = v.labels[first : last + 1] == phase
+        inside = v.labels[first : last + 1] == label
         return int(measure.euler_number(inside, connectivity=STEPS[connectivity]))
 
     # Slabs share a layer, and the Euler number is additive: X(A + B) = X(A) + X(B) - X(A and B).

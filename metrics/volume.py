@@ -108,21 +108,45 @@ class Volume:
         """Name of the phase with this label."""
         return next(phase.name for phase in self.phases if phase.label == label)
 
-    def mask(self, label: int) -> NDArray[np.bool_]:
-        """Voxels of one phase.
+    def label(self, phase: int | str) -> int:
+        """Label of a phase that is given by its label or its name.
 
         Raises
         ------
         InputError
             If the volume knows no such phase.
-        """
-        self.check_phase(label)
-        return self.labels == label
 
-    def check_phase(self, label: int) -> None:
-        """Raise `InputError` unless `label` is a phase of this volume."""
-        if label not in self.phase_labels:
-            raise InputError(f"no phase {label}: the volume's phases are {self.phase_labels}")
+        Examples
+        --------
+        >>> phases = Phase("pore", 0, 0), Phase("ni", 7, 127)
+        >>> Volume(np.array([[[0, 7]]]), phases=phases).label("ni")
+        7
+        """
+        known = [p.label for p in self.phases if phase in (p.label, p.name)]
+        if not known:
+            names = ", ".join(
+                str(p.label) if p.name == str(p.label) else f"{p.label} ({p.name})"
+                for p in self.phases
+            )
+            raise InputError(f"no phase {phase}: the volume's phases are {names}")
+        return known[0]
+
+    def mask(self, phase: int | str) -> NDArray[np.bool_]:
+        """Voxels of one phase; errors as of `label`."""
+        mask: NDArray[np.bool_] = self.labels == self.label(phase)
+        return mask
+
+    def __repr__(self) -> str:
+        """One line: shape, voxel size, phases with their fractions."""
+        shape, size = (" x ".join(f"{n:g}" for n in of) for of in (self.shape, self.spacing))
+        found = np.zeros(len(self.phases), np.int64)
+        for layer in self.labels:
+            found += [np.count_nonzero(layer == phase.label) for phase in self.phases]
+        shares = found / self.labels.size
+        phases = ", ".join(
+            f"{phase.name} {share:.1%}" for phase, share in zip(self.phases, shares, strict=True)
+        )
+        return f"Volume({shape} voxels of {size} {self.unit}; {phases})"
 
     def crop(self, window: tuple[slice, slice, slice]) -> Volume:
         """View of a window, with the same spacing, unit and phases."""

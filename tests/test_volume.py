@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pytest
 
+import metrics
+import slicegan
+from metrics import effective_diffusivity
 from metrics.volume import (
     InputError,
     Phase,
@@ -62,7 +69,7 @@ def test_one_spacing_serves_all_axes() -> None:
 
 def test_unknown_phase_is_refused() -> None:
     v = as_volume(np.array([[[0, 255]]]))
-    with pytest.raises(InputError, match=r"no phase 1.*\(0, 255\)"):
+    with pytest.raises(InputError, match="no phase 1: the volume's phases are 0, 255"):
         v.mask(1)
 
 
@@ -101,3 +108,59 @@ def test_periodic_axes() -> None:
 def test_unique_labels_equal_numpy(dtype: type) -> None:
     labels = np.random.default_rng(0).choice([0, 7, 127], (5, 6, 7)).astype(dtype)
     assert unique_labels(labels) == np.unique(labels).tolist()
+
+
+NAMED = Volume(
+    np.random.default_rng(0).integers(0, 2, (8, 9, 10)) * 3,
+    (0.5, 0.5, 0.5),
+    "um",
+    (Phase("pore", 0, 0), Phase("ni", 3, 127)),
+)
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        metrics.local_thickness,
+        metrics.representativity,
+        metrics.specific_surface_area,
+        metrics.two_point_correlation,
+        metrics.two_point_cluster,
+        metrics.lineal_path,
+        partial(metrics.chord_length, axis="z"),
+        partial(metrics.euler_number, connectivity=6),
+        partial(metrics.percolation, axis="z"),
+        partial(metrics.effective_diffusivity, axis="z"),
+        metrics.diffusivity_tensor,
+    ],
+)
+def test_a_phase_has_a_label_and_a_name(measure: Callable[..., Any]) -> None:
+    by_label, by_name = measure(NAMED, phase=3), measure(NAMED, phase="ni")
+    assert str(by_name) == str(by_label)
+    with pytest.raises(InputError, match=r"no phase ysz: the volume's phases are 0 \(pore\), 3"):
+        measure(NAMED, phase="ysz")
+
+
+def test_conductors_and_pairs_of_phases_have_names_too() -> None:
+    by_name, by_label = (
+        effective_diffusivity(NAMED, diffusivities=given, axis="x").value
+        for given in ({"pore": 1.0, "ni": 0.5}, {0: 1.0, 3: 0.5})
+    )
+    assert by_name == by_label
+    one, other = (
+        metrics.two_point_correlation(NAMED, phase=i, other=j).radial
+        for i, j in (("pore", "ni"), (0, 3))
+    )
+    np.testing.assert_array_equal(one, other)
+
+
+def test_repr_is_one_line() -> None:
+    share = np.mean(NAMED.labels == 0)
+    assert repr(NAMED) == (
+        f"Volume(8 x 9 x 10 voxels of 0.5 x 0.5 x 0.5 um; pore {share:.1%}, ni {1 - share:.1%})"
+    )
+
+
+def test_public_names_alone_are_listed() -> None:
+    assert dir(metrics) == sorted(metrics.__all__)
+    assert "generate" in dir(slicegan) and not {"lazy_loader", "os"} & set(dir(slicegan))
