@@ -10,7 +10,7 @@ demo: $(INSTALLED)  ## compare generated volumes with the tomogram of snow they 
 	$(BIN)/python -m benchmarks.demo
 
 test: lint  ## everything that must hold before a commit lands
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff check
