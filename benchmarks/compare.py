@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from metrics.answer import CURVE
 from metrics.arguments import Parser, names, phase_table, shape, spacing
+from metrics.commands import exit_status
 from metrics.comparison import Comparison, check_metrics, compare
 from metrics.fraction import volume_fraction
 from metrics.io import RAW, read
@@ -51,15 +52,14 @@ class Sample(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
-    try:
-        words = sys.argv[1:] if argv is None else argv
-        return run(args, shlex.join(["python", "benchmarks/compare.py", *words]))
-    except InputError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted, nothing was written", file=sys.stderr)
-        return 130
+    words = sys.argv[1:] if argv is None else argv
+    command = shlex.join(["python", "benchmarks/compare.py", *words])
+    return exit_status(
+        parser.prog,
+        lambda: run(args, command),
+        less="ask for smaller sub-volumes (--subvolume) or fewer at a time (--workers)",
+        interrupted="interrupted, nothing was written",
+    )
 
 
 def run(args: argparse.Namespace, command: str) -> int:
@@ -273,6 +273,4 @@ def _duration(seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    # A file name may hold what the terminal cannot show.
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(main())

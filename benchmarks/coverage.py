@@ -29,6 +29,7 @@ from metrics.measuring import Measured, measure_all
 from metrics.shapes import gaussian_random_field, plurigaussian
 from metrics.verdicts import Tables, tabulate
 from metrics.volume import Volume
+from metrics.workers import in_parallel
 
 SIDE = 32  # voxels of a sub-volume
 MARGIN = 0.05
@@ -191,15 +192,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--pairs", type=int, default=200, help="of each law (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=-1, help="processes (all cores)")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     args = parser.parse_args(argv)
 
-    from joblib import Parallel, delayed
     from tqdm import tqdm
 
-    jobs = [(pair, law) for law in LAWS for pair in range(args.pairs)]
-    pool = Parallel(n_jobs=-1, return_as="generator")
-    judged = pool(delayed(judge_pair)(pair, law, args.seed) for pair, law in jobs)
+    jobs = [(pair, law, args.seed) for law in LAWS for pair in range(args.pairs)]
+    judged = in_parallel(judge_pair, jobs, args.workers)
     answers, rows = zip(*tqdm(judged, total=len(jobs), unit="pair"), strict=True)
     text = (
         f"{args.pairs} pairs of samples of sub-volumes of {SIDE}^3 voxels, windows of Gaussian "

@@ -7,7 +7,6 @@ benchmarks/datasets.py`` lists the registry.
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,6 +17,8 @@ from typing import Literal
 import numpy as np
 import tifffile
 
+from metrics.arguments import Parser
+from metrics.commands import exit_status
 from metrics.io import read
 from metrics.volume import InputError, Phase, Volume
 
@@ -293,8 +294,13 @@ def _downloaded(dataset: Dataset) -> Path:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="List the registry of real data.")
+    parser = Parser(prog="datasets", description="List the registry of real data.")
     parser.parse_args(argv)
+    return exit_status(parser.prog, show, less="there is too little")
+
+
+def show() -> int:
+    """Print the registry."""
     for dataset in DATASETS.values():
         size = f"{dataset.voxel} {dataset.unit}" if dataset.voxel else "voxel size unknown"
         print(f"{dataset.name}: {dataset.note}")

@@ -8,7 +8,6 @@ phases are evenly spaced greys.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,29 +16,31 @@ from PIL import Image
 
 from benchmarks import datasets
 from benchmarks.cases import middle_slice
+from metrics.arguments import Parser
+from metrics.commands import exit_status
 from metrics.files import one_line, replacing
 from metrics.io import write
-from metrics.volume import InputError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = Parser(
+        prog="export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", choices=tuple(datasets.DATASETS), metavar="NAME")
     parser.add_argument("--out", type=Path, default=Path(), help="folder (the present one)")
     args = parser.parse_args(argv)
-    try:
-        volume = datasets.load(args.name)
+    return exit_status(parser.prog, lambda: run(args), less="choose a smaller one")
+
+
+def run(args: argparse.Namespace) -> int:
+    volume = datasets.load(args.name)
+    with one_line(args.out, "made", "choose another folder"):
         args.out.mkdir(parents=True, exist_ok=True)
-        write(volume, args.out / f"{args.name}.tif")
-        greys = np.linspace(0, 255, len(volume.phases)).astype(np.uint8)
-        picture = args.out / f"{args.name}.png"
-        with one_line(picture, "written", "free some space"), replacing(picture) as temporary:
-            Image.fromarray(greys[middle_slice(volume, "z")]).save(temporary)
-    except InputError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
+    write(volume, args.out / f"{args.name}.tif")
+    greys = np.linspace(0, 255, len(volume.phases)).astype(np.uint8)
+    picture = args.out / f"{args.name}.png"
+    with one_line(picture, "written", "free some space"), replacing(picture) as temporary:
+        Image.fromarray(greys[middle_slice(volume, "z")]).save(temporary)
     print(picture)
     return 0
 

@@ -41,17 +41,21 @@ from benchmarks.solvers import D_EFF, beside, solver_summary
 from benchmarks.tables import fact_lines, markdown
 from benchmarks.validation import field_tests
 from metrics.answer import Answer
+from metrics.arguments import Parser
+from metrics.commands import exit_status
 from metrics.comparison import COMPARED_METRICS
 from metrics.files import one_line, replacing
 from metrics.measuring import Measured, measure_all
 from metrics.sampling import plan_subvolumes
 from metrics.verdicts import tabulate
 from metrics.volume import InputError, Volume
+from metrics.workers import check_workers
 from slicegan.checkpoint import SUFFIX, load_model, pretrained
 from slicegan.generation import generate
 from slicegan.places import LONGEST, lattice
 from slicegan.places_picture import plot_lattice
 
+TITLE = "# Validation: "
 FIRST_SEED = 1000  # neither training nor any card has used these
 REAL, STACKED, FIELD = "real", "stacked slice", "random field"
 
@@ -204,7 +208,7 @@ def write(
     dataset, short = datasets.DATASETS[study.dataset], compact(found.table)
     seen = {name: CASES[name].slices(real) if name in CASES else "given" for name in models}
     page = [
-        f"# Validation: {dataset.name}",
+        f"{TITLE}{dataset.name}",
         "",
         f"{dataset.note} ({(dataset.doi and f'doi {dataset.doi}') or dataset.url}).",
         "Ratios are generated / real with 95 % intervals over sub-volumes; of the two-point",
@@ -268,16 +272,18 @@ def write(
                 save(temporary)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def _parser() -> Parser:
+    parser = Parser(
+        prog="reproduce.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("case", choices=tuple(STUDIES))
     add("--model", action="append", help="a run or file, instead of the shipped generators")
     add("--seeds", type=int, default=16, help="volumes of each generator (%(default)s)")
     add("--quick", action="store_true", help="the whole path on tiny volumes")
-    add("--out", type=Path, help="folder to write (benchmarks/results/CASE)")
+    add("--out", type=Path, help="folder to write (benchmarks/results/CASE; runs/quick/CASE)")
     add("--cache", type=Path, default=Path("runs/measured"), help="kept values (%(default)s)")
     add("--taufactor", type=int, default=2, help="sub-volumes that it solves too (%(default)s)")
     add("--device", help="of generation and TauFactor, e.g. cuda (cpu)")
@@ -289,20 +295,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     words = sys.argv[1:] if argv is None else argv
-    try:
-        run(args, shlex.join(["python", "benchmarks/reproduce.py", *words]))
-    except InputError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted; the same command goes on", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status(
+        parser.prog,
+        lambda: run(args, shlex.join(["python", "benchmarks/reproduce.py", *words])),
+        less="ask for fewer processes (--workers)",
+        interrupted="interrupted; the same command goes on",
+    )
 
 
-def run(args: argparse.Namespace, command: str) -> None:
+def run(args: argparse.Namespace, command: str) -> int:
     start = perf_counter()
-    study, out = STUDIES[args.case], args.out or Path("benchmarks/results") / args.case
+    check_workers(args.workers)
+    # Tiny volumes prove nothing: they must not replace the results that are shown.
+    results = Path("runs/quick" if args.quick else "benchmarks/results")
+    study, out = STUDIES[args.case], args.out or results / args.case
+    check_own(out)
     given = args.model or [name for name in study.models if name in pretrained()]
     models = {Path(model).name.removesuffix(SUFFIX): model for model in given}
     if not models:
@@ -317,6 +324,8 @@ def run(args: argparse.Namespace, command: str) -> None:
     full = Scale(args.seeds, 128, study.window, taufactor=args.taufactor)
     scale = QUICK if args.quick else full
 
+    for name, model in models.items():
+        check_model(name, model, study)
     found = validate(
         study,
         samples(study, models, scale, args.device),
@@ -342,6 +351,29 @@ def run(args: argparse.Namespace, command: str) -> None:
             ]
         )
     )
+    return 0
+
+
+def check_own(folder: Path) -> None:
+    """Raise `InputError` if a folder holds anything else than an earlier validation."""
+    page = folder / "README.md"
+    with one_line(folder, "read", "choose another folder"):
+        strange = folder.exists() and any(folder.iterdir())
+        if strange and page.is_file():
+            strange = not page.read_bytes().startswith(TITLE.encode())
+    if strange:
+        raise InputError(f"{folder}: holds something else than a validation: choose a new folder")
+
+
+def check_model(name: str, model: str, study: Study) -> None:
+    """Raise `InputError` if a generator is of another material."""
+    made = load_model(model).material.phases
+    phases = datasets.DATASETS[study.dataset].phases
+    if len(made) != len(phases):
+        raise InputError(
+            f"{name} makes {len(made)} phases, {study.dataset} has {len(phases)}: "
+            "give a generator of this material"
+        )
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 
 The name of an entry is a hash of the labels, voxel size and phases, of what was asked, of this
 package's source and of the versions it runs with: whatever could change an answer makes a new
-entry, so none is ever stale. Entries are JSON.
+entry, so none is ever stale. Entries are JSON with a checksum; a damaged one is measured anew.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,17 @@ def recall(folder: Path, volume: Volume, question: Any) -> Any:
     Raises
     ------
     InputError
-        If the entry is damaged.
+        If the entry cannot be read. Of a damaged one a line on stderr says so, and it is no answer.
     """
     entry = _entry(folder, volume, question)
     if not entry.exists():
         return None
     with one_line(entry, "read", "delete it"):
-        return json.loads(entry.read_text(encoding="utf-8"))
+        checksum, _, content = entry.read_bytes().partition(b"\n")
+    if checksum != _checksum(content):
+        print(f"{entry}: damaged, measured anew", file=sys.stderr)
+        return None
+    return json.loads(content)
 
 
 def keep(folder: Path, volume: Volume, question: Any, answer: Any) -> None:
@@ -47,7 +52,12 @@ def keep(folder: Path, volume: Volume, question: Any, answer: Any) -> None:
     with one_line(entry, "written", "free some space or choose another folder"):
         entry.parent.mkdir(parents=True, exist_ok=True)
         with replacing(entry) as temporary:
-            temporary.write_text(json.dumps(answer), encoding="utf-8")
+            content = json.dumps(answer).encode()
+            temporary.write_bytes(_checksum(content) + b"\n" + content)
+
+
+def _checksum(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
 
 
 def _entry(folder: Path, volume: Volume, question: Any) -> Path:

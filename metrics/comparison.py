@@ -17,6 +17,7 @@ from metrics.sampling import plan_subvolumes
 from metrics.solvers import check_solver
 from metrics.verdicts import tabulate
 from metrics.volume import InputError, check_max_lag
+from metrics.workers import check_workers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,8 +152,7 @@ def compare(
     names = check_metrics(metrics)
     if not 0 < margin < 1:
         raise InputError(f"margin must lie between 0 and 1, got {margin}")
-    if workers == 0:
-        raise InputError("workers must be a number of processes, or -1 for all cores")
+    check_workers(workers)
     check_solver(solver, device)
     sampling = plan_subvolumes(gen, real, side=subvolume, samples=samples, seed=seed)
     lag = check_max_lag(sampling.real[0], max_lag)

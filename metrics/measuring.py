@@ -18,6 +18,7 @@ from metrics.cache import keep, recall
 from metrics.correlation import two_point_correlation
 from metrics.description import METRICS, Row, measure
 from metrics.volume import AXES, Volume
+from metrics.workers import in_parallel
 
 ALL_METRICS = (*METRICS, CURVE)
 
@@ -68,19 +69,18 @@ def measure_all(
     cache : Path, optional
         Folder that keeps what is measured (`metrics.cache`): what it holds is not measured again.
     """
-    from joblib import Parallel, delayed
     from tqdm import tqdm
 
     scalars = tuple(name for name in names if name != CURVE)
     # Memory maps and views would be copied whole into each worker: send the sub-volume alone.
     calls = (
-        delayed(_measure_block)(
+        (
             replace(v, labels=np.ascontiguousarray(v.labels)),
             scalars, lag if CURVE in names else None, wraps, solver, device, cache,
         )
         for v, wraps in tasks
     )  # fmt: skip
-    measured = Parallel(n_jobs=workers, return_as="generator", pre_dispatch="2*n_jobs")(calls)
+    measured = in_parallel(_measure_block, calls, workers)
     hidden = None if progress else True  # None: hidden in a pipe or a file only
     return list(tqdm(measured, total=len(tasks), unit="sub-volume", disable=hidden))
 

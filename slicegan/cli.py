@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from metrics.arguments import Parser, phase_table, spacing
+from metrics.commands import INTERRUPTED, exit_status
 from metrics.volume import AXES, InputError, check_spacing
 from slicegan.config import DataConfig, Kind
 from slicegan.settings import override, preset
-from slicegan.stopping import termination
 
 if TYPE_CHECKING:
     import torch
@@ -40,28 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     parser = _parser()
     args = parser.parse_args(argv)
-    try:
-        with termination():
-            stopped = args.run(args)
-    except InputError as error:
-        print(f"slicegan {args.command}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"slicegan {args.command}: interrupted", file=sys.stderr)
-        return 130
-    except OSError as error:  # what no reader or writer has put into words
-        name = f"{error.filename}: " if error.filename else ""
-        print(f"slicegan {args.command}: {name}{error.strerror}: check the path", file=sys.stderr)
-        return 2
-    except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "memory" not in str(error):
-            raise
-        print(
-            f"slicegan {args.command}: not enough memory: ask for fewer voxels, volumes or filters",
-            file=sys.stderr,
-        )
-        return 2
-    return 130 if stopped else 0
+    return exit_status(
+        f"slicegan {args.command}",
+        lambda: INTERRUPTED if args.run(args) else 0,
+        less="ask for fewer voxels, volumes or filters",
+    )
 
 
 def train(args: argparse.Namespace) -> bool:

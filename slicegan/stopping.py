@@ -10,19 +10,6 @@ from types import FrameType
 
 
 @contextmanager
-def termination() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does: raise KeyboardInterrupt, so that files are cleaned up."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
     """Whether Ctrl-C or SIGTERM came, which end the step first; the second one ends it at once.
 

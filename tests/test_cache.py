@@ -77,11 +77,24 @@ def test_an_answer_names_its_device(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 32
 
 
-def test_damage_and_a_full_disk_are_one_line(tmp_path: Path) -> None:
+def test_damage_is_measured_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     keep(tmp_path, field(0), QUESTION, 1)
     (entry,) = tmp_path.iterdir()
-    entry.write_text("[0.1,")
-    with pytest.raises(InputError, match=r"cannot be read .*: delete it"):
+    whole = entry.read_bytes()
+    for damaged in (b"", whole[:-1], whole[:-1] + b"7", b"[0.1,", b"\n1", whole[1:]):
+        entry.write_bytes(damaged)
+        assert recall(tmp_path, field(0), QUESTION) is None
+        assert capsys.readouterr().err == f"{entry}: damaged, measured anew\n"
+    keep(tmp_path, field(0), QUESTION, 1)
+    assert recall(tmp_path, field(0), QUESTION) == 1
+
+
+def test_what_cannot_be_read_or_written_is_one_line(tmp_path: Path) -> None:
+    keep(tmp_path, field(0), QUESTION, 1)
+    (entry,) = tmp_path.iterdir()
+    entry.unlink()
+    entry.mkdir()
+    with pytest.raises(InputError, match=r"cannot be read .*: check the path"):
         recall(tmp_path, field(0), QUESTION)
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"):

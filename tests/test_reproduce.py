@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import alternatives, reproduce
+from benchmarks import alternatives, datasets, export, reproduce
 from benchmarks.cases import CASES, STUDIES, Study, middle_slice
 from benchmarks.paper_table import compact, curve_errors, floors_of, result_rows, summary
 from benchmarks.solvers import D_EFF, beside, solver_summary
@@ -189,3 +190,38 @@ def test_training_images_are_what_the_case_says(name: str, tmp_path: Path) -> No
 def test_every_study_has_its_cases() -> None:
     for study in STUDIES.values():
         assert {CASES[name].dataset for name in study.models} == {study.dataset}
+
+
+def test_a_folder_of_something_else_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "README.md"
+    page.write_text("# My project\n")
+    assert reproduce.main(["snow", "--quick", "--out", str(tmp_path)]) == 2
+    assert "holds something else than a validation" in capsys.readouterr().err
+    assert page.read_text() == "# My project\n"
+
+
+def test_a_generator_of_another_material_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["snow", "--model", "nmc", "--out", str(tmp_path / "out")]
+    assert reproduce.main(argv) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("reproduce.py: nmc makes 3 phases, snow has 2: ")
+    assert line.count("\n") == 1
+
+
+def test_no_workers_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert reproduce.main(["snow", "--workers", "0", "--out", str(tmp_path / "out")]) == 2
+    assert "workers must be" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("main", [reproduce.main, export.main, datasets.main])
+def test_a_wrong_option_is_one_line(
+    main: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--loud"])
+    assert left.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
