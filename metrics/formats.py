@@ -100,16 +100,23 @@ def read_h5(path: Path, *, dataset: str | None = None) -> tuple[NDArray[Any], He
             raise InputError(f"no dataset {dataset!r}: its 3D datasets are {', '.join(stacks)}")
         header = json.loads(data.attrs.get(HEADER_KEY, "{}"))
         # Only a contiguous dataset of this very file has an offset.
-        offset = data.id.get_offset()
+        offset, stack = data.id.get_offset(), _stack_shape(data.shape)
         if offset is not None and data.dtype.kind in "iub":
-            return np.memmap(path, data.dtype, mode="r", offset=offset, shape=data.shape), header
+            return np.memmap(path, data.dtype, mode="r", offset=offset, shape=stack), header
         check_memory(data.nbytes)
-        return data[()], header
+        return data[()].reshape(stack), header
 
 
 def _is_stack(item: Any) -> bool:
     """Whether an HDF5 object is a 3D dataset."""
-    return len(getattr(item, "shape", None) or ()) == 3
+    return len(_stack_shape(getattr(item, "shape", None) or ())) == 3
+
+
+def _stack_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape without axes of one channel or one time, as far as it has more than three axes."""
+    single = [axis for axis, length in enumerate(shape) if length == 1]
+    dropped = single[: max(0, len(shape) - 3)]
+    return tuple(length for axis, length in enumerate(shape) if axis not in dropped)
 
 
 def write_h5(

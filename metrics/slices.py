@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.formats import Header, Slices, check_memory
+from metrics.pictures import read_picture
 from metrics.tiff import read_tiff
 from metrics.volume import InputError
 
@@ -71,22 +72,20 @@ def _in_order(files: list[Path]) -> list[Path]:
 
 
 def _read_slice(path: Path) -> NDArray[Any]:
-    """One greyscale, bilevel or palette image (by its indices)."""
+    """One greyscale, bilevel or palette image."""
     if path.suffix.lower() in (".tif", ".tiff"):
         # As a stack of the same pixels is read: Pillow inverts some, and refuses others.
         pixels, _ = read_tiff(path)
         if pixels.ndim != 2:
             raise InputError(f"{path.name} is a stack: slices must be 2D greyscale")
         return pixels
-    from PIL import Image
-
     try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image)
-            frames = getattr(image, "n_frames", 1)
+        pixels = read_picture(path, labels=True)
+    except InputError as error:
+        raise InputError(f"slice {path.name}: {error}") from None
     except Exception as error:
         # Not all of Pillow's errors say which slice.
         raise ValueError(f"slice {path.name}: {error}") from error
-    if pixels.ndim != 2 or frames != 1:
+    if pixels.ndim != 2:
         raise InputError(f"{path.name} is in colour or a stack: slices must be 2D greyscale")
     return pixels

@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 from metrics.files import one_line
 from metrics.formats import check_memory
 from metrics.io import FORMATS, split_path
+from metrics.pictures import SUFFIXES, read_picture
 from metrics.tiff import damage_refused
 from metrics.volume import MAX_PHASES, InputError, unique_labels
 from slicegan.config import Kind
 
 TIFF = (".tif", ".tiff")
-PILLOW = (".png", ".jpg", ".jpeg", ".bmp")
-# Modes whose arrays hold brightness, colour or alpha as they are.
-PLAIN_MODES = ("L", "LA", "I", "I;16", "I;16B", "F", "RGB", "RGBA")
 REMEDY = "it is damaged or not what its name says, export it again"
 
 
@@ -115,13 +113,13 @@ def _read(path: Path, kind: Kind) -> NDArray[Any]:
     suffix = path.suffix.lower()
     if suffix in TIFF:
         pixels = _read_tiff(path)
-    elif suffix in PILLOW:
-        pixels = _read_pillow(path, kind)
+    elif suffix in SUFFIXES:
+        pixels = read_picture(path, labels=kind == "phases")
     elif suffix == ".npy":
         # Unlike np.load this can neither unpickle nor open a zip of arrays.
         pixels = np.array(np.lib.format.open_memmap(path, mode="r"))
     else:
-        raise InputError(f"unknown type {suffix!r}: use {', '.join((*TIFF, *PILLOW, '.npy'))}")
+        raise InputError(f"unknown type {suffix!r}: use {', '.join((*TIFF, *SUFFIXES, '.npy'))}")
     if pixels.dtype.kind not in "biuf":
         raise InputError(f"{pixels.dtype} values are no image: save numbers")
     if pixels.ndim != 2 and not (pixels.ndim == 3 and pixels.shape[2] <= 4):
@@ -142,19 +140,6 @@ def _read_tiff(path: Path) -> NDArray[Any]:
         check_memory(series.size * series.dtype.itemsize)
         pixels: NDArray[Any] = series.asarray()
     return np.moveaxis(pixels, series.axes.index("S"), -1) if "S" in series.axes else pixels
-
-
-def _read_pillow(path: Path, kind: Kind) -> NDArray[Any]:
-    from PIL import Image
-
-    with Image.open(path) as image:
-        if (frames := getattr(image, "n_frames", 1)) > 1:
-            raise InputError(f"holds {frames} frames: save one of them alone")
-        if image.mode in PLAIN_MODES:
-            return np.array(image)
-        colours = np.array(image.convert("RGB"))
-        indexed = image.mode == "P" and kind == "phases" and not _equal_channels(colours)
-        return np.array(image) if indexed else colours
 
 
 def _without_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
