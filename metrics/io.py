@@ -18,6 +18,7 @@ from metrics.formats import Header, read_h5, read_npy, read_raw, write_h5, write
 from metrics.labelling import label_values, original_slices, original_values
 from metrics.slices import read_folder, write_folder
 from metrics.tiff import read_tiff, write_tiff
+from metrics.units import normal_unit
 from metrics.volume import InputError, Phase, Volume, as_volume, check_spacing, unique_labels
 
 Reader = Callable[..., tuple[NDArray[Any], Header]]
@@ -34,8 +35,6 @@ FORMATS: dict[str, tuple[Reader, Writer]] = {
     **dict.fromkeys(RAW, (read_raw, write_raw)),
 }
 UNCOMPRESSED = (write_npy, write_raw, write_h5)
-MICROMETRE = {"um", "\u00b5m", "\u03bcm", "micron", "micrometer", "micrometre"}
-NO_UNIT = {"", "voxel", "voxels", "pixel", "pixels", "px"}
 
 
 def read(
@@ -66,7 +65,7 @@ def read(
     spacing : (float, float, float) or float, optional
         Edge lengths of a voxel in z, y, x, in `unit`, which must be known; overrides the file.
     unit : str, optional
-        Length unit; overrides the file. All spellings of micrometre become ``"um"``.
+        Length unit; overrides the file. All spellings of a unit become one (`metrics.units`).
     dataset : str, optional
         Dataset of an HDF5 file; may be left out if only one is 3D.
     shape : (int, int, int), optional
@@ -264,11 +263,3 @@ def _format(path: Path, *, folder: bool) -> tuple[Reader, Writer]:
             f"unknown type {path.suffix!r}: use {', '.join(FORMATS)} or a folder of slices"
         )
     return FORMATS[path.suffix.lower()]
-
-
-def normal_unit(unit: str) -> str:
-    """One spelling for the micrometre and for no unit."""
-    unit = unit.strip()
-    if unit.lower().removesuffix("s") in MICROMETRE:
-        return "um"
-    return "voxel" if unit.lower() in NO_UNIT else unit

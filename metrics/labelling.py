@@ -41,6 +41,11 @@ def label_values(
     pairs = [(str(value), value) for value in found]
     if named is not None:
         pairs = list(named.items())
+        if wrong := [name for name, value in saved if named.get(name, value) != value]:
+            raise InputError(
+                f"phases={dict(pairs)} contradicts the file, where {wrong[0]} is "
+                f"{dict(saved)[wrong[0]]}: leave out phases, or use other names"
+            )
     # Saved phases are void where another program changed the values since.
     elif set(found) <= {value for _, value in saved}:
         pairs = list(saved)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.neighbourhood import encode
+from metrics.units import factor
 from metrics.volume import InputError, Volume, as_volume
 
 Sample = Volume | NDArray[Any] | Sequence[Volume | NDArray[Any]]
@@ -18,7 +19,7 @@ Sample = Volume | NDArray[Any] | Sequence[Volume | NDArray[Any]]
 def match(gen: Sample, real: Sample) -> tuple[list[Volume], list[Volume]]:
     """Both samples as lists of volumes with the labels and names of the first real one.
 
-    Phases match by rank of their labels.
+    Phases match by rank of their labels; lengths in two known units are put into one.
 
     Raises
     ------
@@ -33,7 +34,11 @@ def match(gen: Sample, real: Sample) -> tuple[list[Volume], list[Volume]]:
             _check_alike(v, model, name)
     if missing := set(absent(of_real)) & set(absent(of_gen)):
         raise InputError(f"phase {min(missing)} has no voxel in gen nor in real: leave it out")
-    return [_with_phases_of(model, v) for v in of_gen], [_with_phases_of(model, v) for v in of_real]
+    of_gen, of_real = (
+        [_with_phases_of(model, _in_unit(model.unit, v)) for v in sample]
+        for sample in (of_gen, of_real)
+    )
+    return of_gen, of_real
 
 
 def absent(volumes: Sequence[Volume]) -> list[str]:
@@ -63,13 +68,23 @@ def _check_alike(v: Volume, model: Volume, name: str) -> None:
             f"{len(v.phases)} phases in {name} against {len(model.phases)} in real: "
             "name the phases of both with their values (--phases), also one that gen has lost"
         )
-    if v.unit != model.unit or not np.allclose(v.spacing, model.spacing, rtol=1e-4, atol=0):
+    same = _in_unit(model.unit, v)
+    if same.unit != model.unit or not np.allclose(same.spacing, model.spacing, rtol=1e-4, atol=0):
         raise InputError(
             f"voxels of {_voxel(v)} in {name} against {_voxel(model)} in real: "
             "resample one, or give the spacing if a file is wrong"
         )
     if _named(v) and _named(model) and _names(v) != _names(model):
         raise InputError(f"phases {_names(v)} in {name} against {_names(model)} in real")
+
+
+def _in_unit(unit: str, v: Volume) -> Volume:
+    """The same lengths in another unit, where both are known: 400 nm are 0.4 um."""
+    times = factor(v.unit, unit)
+    if times is None or times == 1:
+        return v
+    z, y, x = (edge * times for edge in v.spacing)
+    return replace(v, spacing=(z, y, x), unit=unit)
 
 
 def _with_phases_of(model: Volume, v: Volume) -> Volume:

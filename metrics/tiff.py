@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.formats import HEADER_KEY, Header, Slices, check_memory
+from metrics.units import normal_unit
 from metrics.volume import InputError
 
 if TYPE_CHECKING:
@@ -157,8 +158,7 @@ def _imagej_header(tif: TiffFile) -> Header:
     metadata, tags = tif.imagej_metadata or {}, tif.pages.first.tags
     header = _saved_header(metadata.get("Info"))
     unit = metadata.get("unit", "")
-    _one_unit([unit, metadata.get("yunit", unit), metadata.get("zunit", unit)])
-    unit = re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), unit)
+    unit = _one_unit([unit, metadata.get("yunit", unit), metadata.get("zunit", unit)])
     # Without an ImageJ unit, pixels per inch or cm are the writer's default, not a voxel size.
     calibrated = unit or tags.valueof("ResolutionUnit", default=1) == 1
     y, x = (
@@ -212,13 +212,16 @@ def _ome_header(tif: TiffFile) -> Header:
     if None in spacing:
         return {}
     units = [pixels.get(f"PhysicalSize{axis}Unit", "um") for axis in "ZYX"]
-    _one_unit(units)
-    return {"spacing": spacing, "unit": units[0]}
+    return {"spacing": spacing, "unit": _one_unit(units)}
 
 
-def _one_unit(units: Sequence[str]) -> None:
+def _one_unit(units: Sequence[str]) -> str:
     """Refuse lengths in different units, which a spacing of three numbers would mix up."""
-    if len(set(units)) != 1:
+    plain = [
+        re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), unit) for unit in units
+    ]
+    if len(set(map(normal_unit, plain))) != 1:
         raise InputError(
             f"the axes have different units {units}: save it with one unit for all of them"
         )
+    return plain[0]

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.units import normal_unit
+
 AXES = ("z", "y", "x")
 MAX_PHASES = 16
 
@@ -36,7 +38,7 @@ class Volume:
     spacing : (float, float, float)
         Edge lengths of a voxel in z, y, x, in `unit`.
     unit : str
-        Length unit; ``"voxel"`` where the voxel size is not known.
+        Length unit, in any spelling of it; ``"voxel"`` where the voxel size is not known.
     phases : tuple of Phase
         Phases of the material in ascending label order, also those absent from these labels (a
         sub-volume may miss one). Left empty, they are the labels found.
@@ -68,6 +70,7 @@ class Volume:
             )
         object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "spacing", check_spacing(self.spacing))
+        object.__setattr__(self, "unit", normal_unit(self.unit))
         found = unique_labels(labels)
         if not self.phases:
             if len(found) > MAX_PHASES:
