@@ -64,8 +64,8 @@ def representativity(volume: Volume | NDArray[Any], *, phase: int | str = 0) -> 
 
     Parameters
     ----------
-    volume : Volume or (Z, Y, X) integer ndarray
-        Non-periodic. A section is a volume of one layer.
+    volume : Volume, or (Z, Y, X) or (Y, X) integer ndarray
+        Non-periodic. A section is an image, or a volume of one layer.
     phase : int or str
 
     Raises
@@ -80,11 +80,13 @@ def representativity(volume: Volume | NDArray[Any], *, phase: int | str = 0) -> 
 
     Examples
     --------
-    >>> noise = np.random.default_rng(0).random((1, 200, 200)) < 0.3
+    >>> noise = np.random.default_rng(0).random((200, 200)) < 0.3
     >>> found = representativity(noise.astype(np.uint8), phase=1)
     >>> round(found.integral_range, 1), found.dimensions
     (1.0, 2)
     """
+    if isinstance(volume, np.ndarray) and volume.ndim == 2:
+        volume = volume[np.newaxis]
     v = as_volume(volume)
     inside = v.mask(phase)
     sides = [n for n in v.shape if n > 1]

@@ -6,8 +6,11 @@ where it comes from. The state of a run, from which training goes on, is a `torc
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -175,6 +178,11 @@ def assemble(config: GeneratorConfig, weights: Mapping[str, Tensor]) -> Generato
     return generator.eval()
 
 
+# What precedes the SHA-256 of a state at its end: torch.load does not check what it reads.
+CHECKSUM = b"\x00sha256\x00"
+ZIP_END = b"PK\x05\x06"
+
+
 def save_state(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     """Write the state of a run (tensors, numbers, text, lists, dicts), whole or not at all.
 
@@ -188,6 +196,9 @@ def save_state(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
         replacing(Path(path)) as temporary,
     ):
         torch.save(dict(state), temporary)
+        digest = hashlib.sha256(temporary.read_bytes()).digest()
+        with temporary.open("ab") as file:
+            file.write(CHECKSUM + digest)
 
 
 def load_state(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -200,7 +211,19 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     remedy = "it is damaged or no state of a run, start the run anew in another folder"
     with one_line(path, "read", remedy):
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        content = Path(path).read_bytes()
+        kept, mark, digest = content[:-40], content[-40:-32], content[-32:]
+        if mark == CHECKSUM:
+            if hashlib.sha256(kept).digest() != digest:
+                raise InputError(f"cannot be read (wrong checksum): {remedy}")
+            content = kept
+        elif content[-22:-18] != ZIP_END:  # where one of an earlier version ends
+            raise InputError(f"cannot be read (its end is missing): {remedy}")
+        try:
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            # PyTorch advises to run the code that it has found.
+            raise InputError(f"cannot be read (not tensors and numbers alone): {remedy}") from error
         if not isinstance(state, dict):
             raise InputError(f"holds a {type(state).__name__}, not the state of a run: {remedy}")
         return state

@@ -26,7 +26,7 @@ CONVERT_EXAMPLE = "example: slicegan convert NMC_Gen.pt NMC_params.data --out nm
 
 # Options that a run keeps, so that --resume cannot change them.
 OF_RUN = (
-    *("image", "axis", "preset", "set", "seed"),
+    *("image", "axis", "preset", "set", "seed", "stop_after"),
     *("kind", "phases", "spacing", "unit", "isotropic", "flips"),
 )
 
@@ -54,13 +54,18 @@ def train(args: argparse.Namespace) -> bool:
     device = _device(args.device)
     if args.resume:
         if given := [name for name in OF_RUN if getattr(args, name) != args.default(name)]:
-            raise InputError(f"--resume takes its {given[0]} from the run: leave it out")
+            option = given[0].replace("_", "-")
+            raise InputError(f"--resume takes its {option} from the run: leave it out")
         run = Run.resume(args.out, device=device, steps=args.steps)
     else:
-        config = override(preset(args.preset), args.set)
+        name = args.preset or ("fast" if device.type == "cuda" else "narrow")
+        config = override(preset(name), args.set)
+        if args.steps is not None and args.stop_after is not None:
+            raise InputError("--steps and --stop-after both say how long: give one")
         if args.steps is not None:
             config = override(config, [f"training.steps={args.steps}"])
-        run = Run.start(args.out, _data(args), config, seed=args.seed, device=device)
+        data, after = _data(args), args.stop_after
+        run = Run.start(args.out, data, config, seed=args.seed, device=device, stop_after=after)
     if not args.quiet:
         lines = plan(run.data, run.record.config, device=device, done=run.trainer.step)
         print("\n".join(lines), flush=True)
@@ -194,6 +199,18 @@ def _size(text: str) -> tuple[int, ...]:
     return numbers * 3 if len(numbers) == 1 else numbers
 
 
+def _seconds(text: str) -> float:
+    """Length of time from a number and its unit, s, m or h."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    try:
+        seconds = float(text[:-1]) * units[text[-1:]]
+    except (KeyError, ValueError):
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a time like 90s, 30m or 2h, got {text!r}")
+    return seconds
+
+
 def _parser() -> Parser:
     parser = Parser(prog="slicegan", description="Learn 3D microstructures from 2D images.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -216,9 +233,10 @@ def _train_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     add("image", nargs="*", default=[], metavar="IMAGE", help=isotropic)
     add("--axis", **several, metavar="AXIS=IMAGE", help="z=a.png y=b.png x=b.png")
     add("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
-    add("--preset", default="fast", help="paper, fast, narrow or tiny (%(default)s)")
+    add("--preset", help="paper, fast, narrow or tiny (fast on a GPU, narrow on a CPU)")
     add("--set", **several, metavar="KEY=VALUE", help="e.g. training.penalty=1")
     add("--steps", type=int, help="of the generator; with --resume, to train longer")
+    add("--stop-after", type=_seconds, metavar="TIME", help="steps that fit it: 90s, 30m or 2h")
     add("--resume", action="store_true", help="go on with a run that was stopped")
     add("--isotropic", action="store_true", help="a volume's axes are alike")
     add("--flips", default="", metavar="AXES", help="mirror symmetries, e.g. yx, if not isotropic")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from metrics.volume import InputError
+from slicegan import evidence
 from slicegan.config import Config, Material
 from slicegan.data import TrainingData
 from slicegan.networks import Critic, Drawing, Generator
@@ -22,6 +23,7 @@ PENALTY = 8
 # Timing stops at a batch that takes so long: it keeps any device busy.
 TIMING_SECONDS = 0.2
 FLOAT_BYTES = 4
+META = torch.device("meta")
 
 
 def fit(config: Config, material: Material) -> Config:
@@ -76,9 +78,7 @@ def check(data: TrainingData, config: Config) -> None:
 def plan(data: TrainingData, config: Config, *, device: torch.device, done: int = 0) -> list[str]:
     """Lines that tell what training on a device will do, `done` steps of it being over.
 
-    The time is that of all passes through the networks (`passes`), with the time of one pass
-    measured on the device in about a second (longer on a slow CPU), in float32; optimisers and
-    evaluation are not counted. The memory is `memory`.
+    The time is that of `seconds_per_step`, the memory that of `memory`.
 
     Raises
     ------
@@ -86,15 +86,9 @@ def plan(data: TrainingData, config: Config, *, device: torch.device, done: int 
         If this cannot work (`check`).
     """
     check(data, config)
-    generator, critic = _drawing(config, device), Critic(config.critic).to(device)
+    generator, critic = _drawing(config, META), Critic(config.critic).to(META)
     training = config.training
-    work = passes(data.sources, config)
-    seconds = (training.steps - done) * (
-        work.volumes
-        * seconds_per_pass(generator, noise(config).to(device), training.generator_volumes)
-        + work.slices
-        * seconds_per_pass(critic, blank(config).to(device), _shown(data.sources[0], config)[0])
-    )
+    seconds = (training.steps - done) * seconds_per_step(data, config, device)
     critics = "; ".join("+".join(source.axes) for source in data.sources)
     return [
         *(line for source in data.sources for line in _source_lines(data, source, config)),
@@ -104,7 +98,39 @@ def plan(data: TrainingData, config: Config, *, device: torch.device, done: int 
         f"{training.steps * training.critic_steps:,} of each critic",
         f"expected on {device}: about {_duration(seconds)}, "
         f"{_short(memory(data.sources, config) / 2**30)} GiB of memory",
+        *(evidence.warnings(data.sources, data.material) if data.material.kind == "phases" else []),
     ]
+
+
+def seconds_per_step(data: TrainingData, config: Config, device: torch.device) -> float:
+    """Seconds of one step of the generator, and of its share of the evaluations.
+
+    All passes through the networks (`passes`), with the time of one pass measured on the device in
+    about a second (longer on a slow CPU), in float32. Optimisers, plots, and what an evaluation
+    measures of its volumes are not counted.
+    """
+    training = config.training
+    generator, critic = _drawing(config, device), Critic(config.critic).to(device)
+    volumes = seconds_per_pass(generator, noise(config).to(device), training.generator_volumes)
+    shown, _, _ = _shown(data.sources[0], config)
+    slices = seconds_per_pass(critic, blank(config).to(device), shown)
+    # Norms and fractions are set anew, each on so many volumes; those judged are twice as long.
+    judged = 2 * training.norm_volumes + 2**3 * training.validation_volumes
+    evaluations = 1 / min(training.evaluate_every, training.steps)
+    work = passes(data.sources, config)
+    return (work.volumes + evaluations * judged) * volumes + work.slices * slices
+
+
+def steps_within(
+    seconds: float, data: TrainingData, config: Config, device: torch.device
+) -> Config:
+    """Config with the steps that fit into a time, by the speed of the device at present.
+
+    The decay of the rates ends with the last step, so that a run which is stopped by the clock
+    would lack it; one of so many steps has it, and can be resumed exactly.
+    """
+    steps = max(1, int(seconds / seconds_per_step(data, config, device)))
+    return replace(config, training=replace(config.training, steps=steps))
 
 
 @dataclass(frozen=True)
@@ -145,7 +171,7 @@ def memory(sources: tuple[Source, ...], config: Config) -> int:
     ``g m_G + c (slices of m_G volumes)`` for all critics together.
     """
     training = config.training
-    generator, critic = _drawing(config, torch.device("meta")), Critic(config.critic).to("meta")
+    generator, critic = _drawing(config, META), Critic(config.critic).to(META)
     g = 2 * kept_bytes(generator, noise(config).to("meta"))
     c = 2 * kept_bytes(critic, blank(config).to("meta"))
     stored = 5 * _weights(generator) + 4 * len(sources) * _weights(critic)
@@ -266,7 +292,7 @@ def _source_lines(data: TrainingData, source: Source, config: Config) -> list[st
 
 
 def _content(source: Source, material: Material) -> str:
-    """Fraction of each phase, or mean intensity of each channel."""
+    """Fraction of each phase, with limits where they are known, or mean of each channel."""
     if material.kind != "phases":
         pixels = torch.cat([image.flatten(end_dim=-2) for image in source.images])
         means = pixels.float().mean(dim=0).tolist()
@@ -274,10 +300,16 @@ def _content(source: Source, material: Material) -> str:
     counts = torch.stack(
         [torch.bincount(image.flatten(), minlength=source.channels) for image in source.images]
     ).sum(dim=0)
-    fractions = (counts / counts.sum()).tolist()
+    shares = (counts / counts.sum()).tolist()
+    known = evidence.fractions(source)
+    said = (
+        [f"{share:.1%}" for share in shares]
+        if known is None
+        else [evidence.percent(one.interval) for one in known]
+    )
     return "phases: " + ", ".join(
-        f"{phase.name} (value {phase.value}) {fraction:.1%}"
-        for phase, fraction in zip(material.phases, fractions, strict=True)
+        f"{phase.name} (value {phase.value}) {share}"
+        for phase, share in zip(material.phases, said, strict=True)
     )
 
 

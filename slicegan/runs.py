@@ -41,7 +41,7 @@ from slicegan.generation import generate
 from slicegan.latent import check_key
 from slicegan.networks import Generator
 from slicegan.places_picture import plot_lattice
-from slicegan.preflight import check, fit
+from slicegan.preflight import check, fit, steps_within
 from slicegan.preview import plot_fidelity, plot_losses, preview
 from slicegan.record import Record, read_record, write_record
 from slicegan.settings import override
@@ -80,8 +80,9 @@ class Run:
         *,
         seed: int,
         device: torch.device,
+        stop_after: float | None = None,
     ) -> Run:
-        """Make the folder of a new run.
+        """Make the folder of a new run, whose steps fit `stop_after` seconds if given.
 
         Raises
         ------
@@ -94,6 +95,8 @@ class Run:
         hashes = {file.path: file.sha256 for file in data.files}
         config = fit(config, data.material)
         check(data, config)
+        if stop_after is not None:
+            config = steps_within(stop_after, data, config, device)
         record = Record(config, data_config, hashes, seed, versions(), machine())
         run = cls(folder, record, data, device=device)
         with one_line(folder, "written", "free some space or choose another folder"):
@@ -131,7 +134,7 @@ class Run:
             raise InputError(
                 f"{folder} has done {run.trainer.step} steps: ask for more, not {steps}"
             )
-        with written(folder):
+        with run._alone(), written(folder):
             write_record(run.record, folder)
         return run
 
@@ -148,7 +151,15 @@ class Run:
 
         training, trainer = self.record.config.training, self.trainer
         began = perf_counter() - self.seconds
-        bar = tqdm(total=training.steps, initial=trainer.step, unit="step", disable=not progress)
+        # The rate is the mean since the start: that of the last seconds takes the step before which
+        # volumes are judged for all steps, and says ten times the time that is left.
+        bar = tqdm(
+            total=training.steps,
+            initial=trainer.step,
+            unit="step",
+            disable=not progress,
+            smoothing=0,
+        )
         with bar, self._alone(), stop_signals() as stopped:
             while trainer.step < training.steps and not stopped():
                 for name, loss in trainer.advance().items():
@@ -258,6 +269,8 @@ class Run:
     def summary(self) -> str:
         """Where the run stands, and how good its best generator is."""
         steps = f"{self.folder}: step {self.trainer.step} of {self.record.config.training.steps}"
+        if 0 < self.trainer.step < self.record.config.training.steps:
+            steps += " (stopped early: the rates have not decayed to the end, --resume goes on)"
         if not self.rows:
             return f"{steps}, not yet evaluated"
         best = min(self.rows, key=lambda row: row["score"])

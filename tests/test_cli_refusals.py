@@ -100,6 +100,7 @@ def refused(
         (["--axis", "z=a.npy", "y=b.npy", "x=absent.npy"], "absent.npy: no such file"),
         (["a.npy", "--seed", "-1"], "seed must be a whole number"),
         (["a.npy", "--seed", str(2**64)], "seed must be a whole number"),
+        (["a.npy", "--steps", "4", "--stop-after", "30m"], "both say how long: give one"),
         (["a.npy", "--steps", "0"], "training.steps: Input should be greater than 0"),
         (["a.npy", "--steps", "-3"], "training.steps: Input should be greater than 0"),
         (["a.npy", "--device", "abacus"], "unknown device 'abacus'"),
@@ -134,6 +135,7 @@ def test_training(images: list[str], said: str, refused: Callable[..., str]) -> 
         (["--preset", "paper"], "takes its preset from the run"),
         (["--seed", "3"], "takes its seed from the run"),
         (["--phases", "pore=0,ni=255"], "takes its phases from the run"),
+        (["--stop-after", "30m"], "takes its stop-after from the run"),
         (["--flips", "x"], "takes its flips from the run"),
         (["--steps", "1"], "run has done 2 steps: ask for more, not 1"),
         (["--steps", "0"], "training.steps: Input should be greater than 0"),
@@ -202,6 +204,7 @@ def test_converting(options: list[str], said: str, refused: Callable[..., str]) 
     [
         (["train", "a.npy"], "the following arguments are required: --out"),
         (["train", "a.npy", "--out", "new", "--steps", "many"], "--steps: invalid int value"),
+        (["train", "a.npy", "--out", "new", "--stop-after", "30"], "expected a time like 90s"),
         (["train", "a.npy", "--out", "new", "--kind", "metal"], "--kind: invalid choice: 'metal'"),
         (["train", "a.npy", "--out", "new", "--phases", "pore"], "expected name=value,..., got"),
         (["train", "a.npy", "--out", "new", "--spacing", "x"], "expected a number or z,y,x, got"),

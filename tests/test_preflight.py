@@ -26,6 +26,7 @@ from slicegan.preflight import (
     passes,
     plan,
     seconds_per_pass,
+    steps_within,
 )
 from slicegan.sources import Source
 
@@ -173,10 +174,10 @@ def test_the_plan_says_what_will_happen() -> None:
     lines = plan(APART, config, device=torch.device("cpu"))
     assert lines[:6] == [
         "slices normal to z: z.png (1x20x32 slices, rows, columns)",
-        "  phases: pore (value 0) 75.0%, ni (value 127) 25.0%",
+        "  phases: pore (value 0) 75.0% (50.4 to 99.6), ni (value 127) 25.0% (0.4 to 49.6)",
         "  crops of 16x16: 2.5 independent, 85 positions, rows and columns flipped",
         "slices normal to y, x: y-x.png (1x20x32 slices, rows, columns)",
-        "  phases: pore (value 0) 75.0%, ni (value 127) 25.0%",
+        "  phases: pore (value 0) 75.0% (50.4 to 99.6), ni (value 127) 25.0% (0.4 to 49.6)",
         "  crops of 16x16: 2.5 independent, 85 positions, columns flipped",
     ]
     assert lines[6:9] == [
@@ -186,7 +187,11 @@ def test_the_plan_says_what_will_happen() -> None:
     ]
     expected = r"expected on cpu: about [\d.]+ (s|min|h|days), [\d.e-]+ GiB of memory"
     assert re.fullmatch(expected, lines[9]), lines[9]
-    assert len(lines) == 10
+    # An image of two blocks has no end of its correlation: it is worth next to nothing.
+    assert [line.split(" are worth")[0] for line in lines[10:]] == [
+        "few: of ni the images normal to z",
+        "few: of ni the images normal to y, x",
+    ]
 
 
 def test_the_plan_of_other_materials() -> None:
@@ -210,12 +215,24 @@ def test_the_expected_time_is_that_of_all_passes(
 ) -> None:
     config = training(steps=9, critic_steps=1, critic_volumes=1, generator_volumes=1)
     assert passes(ISOTROPIC.sources, config).volumes == 4
-    # Only volumes take time: 9 steps of 4 passes.
+    # Only volumes take time: 9 steps of 4 passes, and one evaluation.
+    judged = 2 * config.training.norm_volumes + 8 * config.training.validation_volumes
     monkeypatch.setattr(
         "slicegan.preflight.seconds_per_pass",
-        lambda network, example, most: seconds / 36 if isinstance(network, Drawing) else 0.0,
+        lambda network, example, most: (
+            seconds / (36 + judged) if isinstance(network, Drawing) else 0.0
+        ),
     )
-    assert f"about {said}," in plan(ISOTROPIC, config, device=torch.device("cpu"))[-1]
+    lines = plan(ISOTROPIC, config, device=torch.device("cpu"))
+    assert any(f"expected on cpu: about {said}," in line for line in lines)
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(10.0, 10), (0.01, 1), (1e6, 1000000)])
+def test_steps_that_fit_a_time(monkeypatch: pytest.MonkeyPatch, seconds: float, steps: int) -> None:
+    monkeypatch.setattr("slicegan.preflight.seconds_per_step", lambda *_: 0.99)
+    config = steps_within(seconds, ISOTROPIC, training(steps=7), torch.device("cpu"))
+    assert config.training.steps == int(steps / 0.99) or config.training.steps == steps == 1
+    assert replace(config, training=replace(config.training, steps=7)) == training(steps=7)
 
 
 def refused(reason: str, config: Config = TINY, case: TrainingData = ISOTROPIC) -> None:

@@ -225,9 +225,12 @@ def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
 
     def meanwhile() -> dict[str, torch.Tensor]:
         messages.append(refusal(other.train))
+        before = (run.folder / "config.json").read_bytes()
+        messages.append(refusal(Run.resume, run.folder, device=CPU, steps=99))
+        assert (run.folder / "config.json").read_bytes() == before
         return advance()
 
     run.trainer.advance = meanwhile  # type: ignore[method-assign]
     assert run.train()
-    assert "another process trains here" in messages[0]
+    assert all("another process trains here" in message for message in messages)
     assert Run.resume(tmp_path / "run", device=CPU).train()  # the lock is gone

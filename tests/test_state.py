@@ -66,3 +66,24 @@ def test_what_is_no_state_is_refused(tmp_path: Path) -> None:
     for size in (0, 1, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:size])
         assert "cannot be read" in refusal(load_state, path)
+
+
+def test_a_refusal_does_not_advise_to_run_the_code(tmp_path: Path) -> None:
+    torch.save({"step": Payload(tmp_path / "trace")}, tmp_path / "state.pt")
+    assert "weights_only" not in refusal(load_state, tmp_path / "state.pt")
+
+
+def test_every_damaged_byte_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "state.pt"
+    save_state({"step": 1, "weights": torch.arange(100.0)}, path)
+    whole = path.read_bytes()
+    for place in [*range(0, len(whole), 17), *range(len(whole) - 40, len(whole))]:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        path.write_bytes(damaged)
+        assert "cannot be read" in refusal(load_state, path), place
+
+
+def test_a_state_without_a_checksum_is_of_an_earlier_version(tmp_path: Path) -> None:
+    torch.save({"step": 3}, tmp_path / "state.pt")
+    assert load_state(tmp_path / "state.pt") == {"step": 3}

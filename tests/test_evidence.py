@@ -1,0 +1,90 @@
+"""What images say of fractions: limits that hold the truth, few windows, axes that contradict."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from metrics import representativity
+from metrics.shapes import gaussian_random_field
+from metrics.volume import AXES, Phase
+from slicegan import evidence
+from slicegan.config import Material
+from slicegan.sources import Axes, Source
+
+MATERIAL = Material("phases", (Phase("pore", 0, 0), Phase("solid", 1, 1)))
+
+
+def image(seed: int, *, side: int = 192, fraction: float = 0.4, length: float = 3) -> np.ndarray:
+    body = gaussian_random_field(
+        (1, side, side), correlation_length=length, seed=seed, fractions=(fraction, 1 - fraction)
+    )
+    return np.asarray(body.volume.labels).astype(np.uint8)
+
+
+def source(*images: np.ndarray, axes: Axes = AXES) -> Source:
+    return Source(axes, tuple(torch.from_numpy(one) for one in images), channels=2)
+
+
+def test_an_image_is_judged_like_a_volume_of_one_layer() -> None:
+    layer = image(0)
+    assert representativity(layer[0], phase=1) == representativity(layer, phase=1)
+
+
+def test_limits_are_those_of_the_image() -> None:
+    found = evidence.fractions(source(image(0)))
+    assert found is not None
+    expected = representativity(image(0), phase=1)
+    assert tuple(found[1].interval) == pytest.approx(tuple(expected.fraction))
+    assert found[1].windows == pytest.approx(expected.samples)
+
+
+def test_images_add_up() -> None:
+    one, four = (
+        evidence.fractions(source(*(image(seed) for seed in range(count)))) for count in (1, 4)
+    )
+    assert one is not None and four is not None
+    assert four[0].windows == pytest.approx(4 * one[0].windows, rel=0.5)
+    assert four[0].error == pytest.approx(one[0].error / 2, rel=0.3)
+    shares = [(image(seed) == 0).mean() for seed in range(4)]
+    assert four[0].interval.value == pytest.approx(np.mean(shares))
+
+
+def test_a_large_image_is_judged_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = evidence.fractions(source(image(0, side=301)))
+    monkeypatch.setattr(evidence, "PART", 160)
+    parts = evidence.fractions(source(image(0, side=301)))
+    assert whole is not None and parts is not None
+    assert parts[0].interval.value == pytest.approx(whole[0].interval.value, abs=1e-12)
+    # The correlation within a part is about its own mean: a little less of it is seen.
+    assert parts[0].error == pytest.approx(whole[0].error, rel=0.3)
+
+
+def test_slices_of_a_volume_are_not_independent() -> None:
+    stack = np.concatenate([image(0), image(1)])
+    assert evidence.fractions(source(stack)) is None
+
+
+def test_few_windows_are_said() -> None:
+    assert evidence.warnings([source(image(0))], MATERIAL) == []
+    (line,) = evidence.warnings([source(image(0, side=48, length=8))], MATERIAL)
+    assert line.startswith("few: of ") and "add images" in line
+
+
+def test_axes_that_contradict_each_other_are_said() -> None:
+    axes: tuple[Axes, ...] = (("z",), ("y",), ("x",))
+    alike = [source(image(k), axes=axis) for k, axis in enumerate(axes)]
+    assert evidence.warnings(alike, MATERIAL) == []
+    other = source(image(2, fraction=0.55), axes=("x",))
+    lines = evidence.warnings([*alike[:2], other], MATERIAL)
+    assert len(lines) == 4  # both phases, x against z and y
+    assert all("contradiction" in line and "normal to x" in line for line in lines)
+
+
+def test_axes_of_one_law_contradict_each_other_by_chance_alone() -> None:
+    images = [source(image(seed, side=96), axes=("z",)) for seed in range(40)]
+    pairs = zip(images[::2], images[1::2], strict=True)
+    said = [bool([s for s in evidence.warnings(pair, MATERIAL) if s[0] == "c"]) for pair in pairs]
+    # 0.3 % are expected; the limits err on the safe side.
+    assert sum(said) <= 1
