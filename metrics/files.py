@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from metrics.volume import InputError
 
 TEMPORARY = ".writing-"
+LOCK = ".lock"
 # Errors that more space on the disk, or another export, would not mend.
 NO_ACCESS = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR),
@@ -28,12 +32,38 @@ def replacing(path: Path, *, extend: bool = False) -> Iterator[Path]:
     """
     if path.is_dir() and any(path.iterdir()):
         raise InputError("is a folder with something in it: choose a new name")
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=TEMPORARY) as folder:
-        temporary = Path(folder, path.name)
+    with scratch(path, TEMPORARY) as folder, _alone(path) if extend else nullcontext():
+        temporary = folder / path.name
         if extend and path.exists():
             shutil.copyfile(path, temporary)
         yield temporary
         temporary.replace(path)
+
+
+@contextmanager
+def scratch(path: Path, prefix: str, *, home: Path | None = None) -> Iterator[Path]:
+    """Folder beside the target, or in `home`; what a killed process left of it before is removed.
+
+    A process that still writes holds a lock in its folder, which goes when it dies.
+    """
+    home, prefix = home or path.parent, f"{prefix}{path.name[:64]}-"
+    for left in [folder for folder in home.iterdir() if folder.name.startswith(prefix)]:
+        with suppress(Timeout, OSError), FileLock(left / LOCK, timeout=0):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=home, prefix=prefix) as folder:
+        with FileLock(Path(folder, LOCK), timeout=0):
+            yield Path(folder)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other processes from adding to the file meanwhile: what they add would be lost."""
+    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()
+    try:
+        with FileLock(Path(tempfile.gettempdir(), f"{name}.lock"), timeout=0):
+            yield
+    except Timeout:
+        raise InputError("another process adds to it: wait, or choose another file") from None
 
 
 @contextmanager

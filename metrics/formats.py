@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from metrics.memory import check_memory
 from metrics.volume import InputError
 
 # What a file says beside its voxels: "shape", "spacing", "unit", "phases" ([name, value] pairs).
@@ -18,18 +19,6 @@ Header = dict[str, Any]
 Slices = Iterator[NDArray[Any]]
 
 HEADER_KEY = "segmented_volume"
-
-
-def check_memory(nbytes: int) -> None:
-    """Raise `InputError` if an array of this size would not fit into the free memory."""
-    import psutil
-
-    available = psutil.virtual_memory().available
-    if nbytes > available:
-        raise InputError(
-            f"needs {nbytes / 2**30:.3g} GiB of memory, {available / 2**30:.3g} GiB are free: "
-            "crop it, or save it uncompressed as .npy, which is mapped and not loaded"
-        )
 
 
 def read_npy(path: Path) -> tuple[NDArray[Any], Header]:

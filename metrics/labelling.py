@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.blur import blurred_values
-from metrics.formats import Slices, check_memory
+from metrics.formats import Slices
+from metrics.memory import check_memory
 from metrics.volume import MAX_PHASES, InputError, Phase, unique_labels
 
 

@@ -6,12 +6,12 @@ import errno
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from metrics import plots
+from metrics.files import scratch
 from metrics.volume import AXES, InputError, Volume
 from metrics.wording import readable
 
@@ -152,8 +152,8 @@ def _write_whole(target: Path, texts: Mapping[str, str]) -> None:
     """Make `target` a folder of exactly these files, or leave everything as it was."""
     home = _home(target)
     path = target.relative_to(home)
-    with tempfile.TemporaryDirectory(prefix=".report-", dir=home) as scratch:
-        new, old = Path(scratch, "new"), Path(scratch, "old")
+    with scratch(target, ".report-", home=home) as folder:
+        new, old = folder / "new", folder / "old"
         (new / path).mkdir(parents=True)
         for name, text in texts.items():
             (new / path / name).write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.formats import Header, Slices, check_memory
+from metrics.formats import Header, Slices
+from metrics.memory import check_memory
 from metrics.pictures import read_picture
 from metrics.tiff import read_tiff
 from metrics.volume import InputError

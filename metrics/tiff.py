@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.formats import HEADER_KEY, Header, Slices, check_memory
+from metrics.formats import HEADER_KEY, Header, Slices
+from metrics.memory import check_memory
 from metrics.units import normal_unit
 from metrics.volume import InputError
 

@@ -13,6 +13,8 @@ from metrics.units import normal_unit
 
 AXES = ("z", "y", "x")
 MAX_PHASES = 16
+# Their products and the inverse of these are numbers too.
+EDGES = (1e-60, 1e60)
 
 
 class InputError(ValueError):
@@ -87,6 +89,9 @@ class Volume:
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
             raise InputError(f"two phases have one name: {names}")
+        # A spreadsheet runs a cell that begins so, and no picture can hold what is not printable.
+        if odd := [name for name in names if name.startswith(("=", "@")) or not name.isprintable()]:
+            raise InputError(f"phase {odd[0]!r}: a name may hold no control character nor begin so")
         if len(names) > MAX_PHASES:
             raise InputError(f"{len(names)} phases, at most {MAX_PHASES} are possible")
         if unknown := sorted(set(found) - set(self.phase_labels)):
@@ -178,7 +183,8 @@ def axis_index(axis: str) -> int:
 def check_spacing(spacing: Sequence[float] | float) -> tuple[float, float, float]:
     """Three positive finite edge lengths from three numbers or one."""
     values = np.asarray(spacing, dtype=float).ravel()
-    if values.size not in (1, 3) or not np.isfinite(values).all() or (values <= 0).any():
+    smallest, largest = EDGES
+    if values.size not in (1, 3) or not ((smallest <= values) & (values <= largest)).all():
         raise InputError(f"spacing must be one or three positive lengths, got {spacing!r}")
     z, y, x = np.broadcast_to(values, 3).tolist()
     return z, y, x

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.files import one_line
-from metrics.formats import check_memory
 from metrics.io import FORMATS, split_path
+from metrics.memory import check_memory
 from metrics.pictures import SUFFIXES, read_picture
 from metrics.tiff import damage_refused
 from metrics.volume import MAX_PHASES, InputError, unique_labels

@@ -164,3 +164,16 @@ def test_repr_is_one_line() -> None:
 def test_public_names_alone_are_listed() -> None:
     assert dir(metrics) == sorted(metrics.__all__)
     assert "generate" in dir(slicegan) and not {"lazy_loader", "os"} & set(dir(slicegan))
+
+
+@pytest.mark.parametrize("name", ["=1+1", "@SUM(A1)", "a\x07", "a\nb"])
+def test_names_that_would_do_harm_in_a_table_or_picture(name: str) -> None:
+    phases = (Phase(name, 0, 0), Phase("solid", 1, 1))
+    with pytest.raises(InputError, match="a name may hold no control character"):
+        Volume(np.zeros((1, 1, 1), np.uint8), phases=phases)
+
+
+@pytest.mark.parametrize("spacing", [1e-320, 1e300, (1.0, 1e-200, 1.0)])
+def test_lengths_whose_products_are_no_numbers(spacing: float | tuple[float, ...]) -> None:
+    with pytest.raises(InputError, match="spacing must be one or three positive lengths"):
+        check_spacing(spacing)
