@@ -137,8 +137,8 @@ def effective_diffusivity(
     diffusivities differ 1000 times, by 3e-4 with flat voxels of edges 10 to 1 and 1e-3 at 30 to 1;
     at 100 to 1 it does not converge. A section that is the same in all layers conducts exactly its
     area fraction, and is not solved. Peak memory is 70 to 85 bytes a conducting voxel, 95 if their
-    diffusivities differ; on a GPU some 95 bytes a voxel, of all volumes of a batch; with `taufactor`
-    70 bytes a voxel.
+    diffusivities differ; on a GPU some 95 bytes a voxel, of all volumes of a batch; with
+    `taufactor` 70 bytes a voxel.
 
     Parameters
     ----------
