@@ -24,6 +24,8 @@ GENERATE_EXAMPLE = "example: slicegan generate snow --size 128 --out gen.tif"
 INFO_EXAMPLE = "example: slicegan info snow"
 CONVERT_EXAMPLE = "example: slicegan convert NMC_Gen.pt NMC_params.data --out nmc.safetensors"
 
+# Settings that the images decide.
+OF_IMAGES = ("generator.channels", "generator.output", "critic.channels")
 # Options that a run keeps, so that --resume cannot change them.
 OF_RUN = (
     *("image", "axis", "preset", "set", "seed", "stop_after"),
@@ -59,6 +61,8 @@ def train(args: argparse.Namespace) -> bool:
         run = Run.resume(args.out, device=device, steps=args.steps)
     else:
         name = args.preset or ("fast" if device.type == "cuda" else "narrow")
+        if fitted := [item for item in args.set if item.partition("=")[0].strip() in OF_IMAGES]:
+            raise InputError(f"--set {fitted[0]}: it follows from the images, leave it out")
         config = override(preset(name), args.set)
         if args.steps is not None and args.stop_after is not None:
             raise InputError("--steps and --stop-after both say how long: give one")

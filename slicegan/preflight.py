@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from metrics.memory import free_memory
 from metrics.volume import InputError
 from slicegan import evidence
 from slicegan.config import Config, Material
@@ -183,6 +184,18 @@ def memory(sources: tuple[Source, ...], config: Config) -> int:
     judged = sum(_slices_per_volume(source, config) for source in sources)
     generator_step = training.generator_volumes * (g + c * judged)
     return FLOAT_BYTES * stored + max(critic_step, generator_step)
+
+
+def check_memory(data: TrainingData, config: Config, device: torch.device) -> None:
+    """Raise `InputError` if training would need more memory than the device has free."""
+    needed = memory(data.sources, config)
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
+    if needed > free:
+        raise InputError(
+            f"training needs {_short(needed / 2**30)} GiB of memory, "
+            f"{_short(free / 2**30)} GiB are free on {device}: lower training.critic_volumes, "
+            "training.generator_volumes or filters"
+        )
 
 
 def kept_bytes(network: nn.Module, example: Tensor) -> int:

@@ -41,7 +41,7 @@ from slicegan.generation import generate
 from slicegan.latent import check_key
 from slicegan.networks import Generator
 from slicegan.places_picture import plot_lattice
-from slicegan.preflight import check, fit, steps_within
+from slicegan.preflight import check, check_memory, fit, steps_within
 from slicegan.preview import plot_fidelity, plot_losses, preview
 from slicegan.record import Record, read_record, write_record
 from slicegan.settings import override
@@ -95,6 +95,7 @@ class Run:
         hashes = {file.path: file.sha256 for file in data.files}
         config = fit(config, data.material)
         check(data, config)
+        check_memory(data, config, device)
         if stop_after is not None:
             config = steps_within(stop_after, data, config, device)
         record = Record(config, data_config, hashes, seed, versions(), machine())

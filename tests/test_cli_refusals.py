@@ -109,6 +109,7 @@ def refused(
             ["a.npy", "--set", "training.stpes=3"],
             "no setting training.stpes: did you mean training.steps?",
         ),
+        (["a.npy", "--set", "generator.channels=3"], "it follows from the images, leave it out"),
         (["a.npy", "--set", "steps=3"], "expected section.key=value, got 'steps=3'"),
         (["a.npy", "--set", "training.steps=2.5"], "training.steps: Input should be a valid int"),
         (["a.npy", "--set", "training.steps=many"], "training.steps: Input should be a valid int"),
@@ -302,4 +303,5 @@ def test_no_memory(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     settings = [*SETTINGS, "training.generator_volumes=1000000000"]
     argv = ["train", str(files / "a.npy"), "--preset", "tiny", "--quiet", "--set", *settings]
     assert main([*argv, "--out", str(tmp_path / "run")]) == 2
-    assert "not enough memory: ask for fewer voxels, volumes or filters" in one_message(capsys)
+    assert "GiB are free on cpu: lower training.critic_volumes" in one_message(capsys)
+    assert not (tmp_path / "run").exists()
