@@ -19,9 +19,11 @@ from metrics.workers import in_parallel
 
 PATIENCE = 120  # seconds: guards against hanging alone
 ENDLESS = """
-import os, time
+import os, signal, time
 from pathlib import Path
 from metrics.workers import in_parallel
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup, if it is above us, has it ignored
 
 def work(k):
     Path("worker", str(os.getpid())).touch()

