@@ -78,6 +78,7 @@ BODIES = {
     "three phases, three diffusivities": Body(
         lambda: three((48, 48, 48)), {0: 1.0, 1: 0.05, 2: 0.001}
     ),
+    "random field, 20 % conducts 1000 times better": Body(lambda: random(0.2), {0: 1000.0, 1: 1.0}),
     "berea, pore": Body(lambda: cut("berea", 64)),
     **{f"stack, first phase, {axis}": Body(lambda: cut("stack", 64), axis=axis) for axis in "zyx"},
     "nmc, binder": Body(lambda: cut("nmc", 64), {2: 1.0}),

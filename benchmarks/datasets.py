@@ -296,7 +296,7 @@ def _downloaded(dataset: Dataset) -> Path:
 def main(argv: list[str] | None = None) -> int:
     parser = Parser(prog="datasets", description="List the registry of real data.")
     parser.parse_args(argv)
-    return exit_status(parser.prog, show, less="there is too little")
+    return exit_status(parser.prog, show)
 
 
 def show() -> int:

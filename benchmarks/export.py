@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("name", choices=tuple(datasets.DATASETS), metavar="NAME")
     parser.add_argument("--out", type=Path, default=Path(), help="folder (the present one)")
     args = parser.parse_args(argv)
-    return exit_status(parser.prog, lambda: run(args), less="choose a smaller one")
+    return exit_status(parser.prog, lambda: run(args))
 
 
 def run(args: argparse.Namespace) -> int:

@@ -50,7 +50,7 @@ from metrics.sampling import plan_subvolumes
 from metrics.verdicts import tabulate
 from metrics.volume import InputError, Volume
 from metrics.workers import check_workers
-from slicegan.checkpoint import SUFFIX, load_model, pretrained
+from slicegan.checkpoint import SUFFIX, Model, load_model, pretrained
 from slicegan.generation import generate
 from slicegan.places import LONGEST, lattice
 from slicegan.places_picture import plot_lattice
@@ -107,17 +107,14 @@ class Outcome:
         return summary(self.table, name, self.answers[name])
 
 
-def samples(study: Study, models: Mapping[str, str], scale: Scale, device: str | None) -> Samples:
-    """The real volume, volumes of fresh seeds of each model, and what one would do without.
-
-    `models` are what `load_model` takes, by the names of their samples.
-    """
+def samples(study: Study, models: Mapping[str, Model], scale: Scale, device: str | None) -> Samples:
+    """The real volume, volumes of fresh seeds of each model, and what one would do without."""
     real = datasets.load(study.dataset)
     volumes: Samples = {REAL: [real]}
     for name, model in models.items():
         print(f"{name}: {scale.seeds} volumes of {scale.side}^3", flush=True)
         volumes[name] = generate(
-            load_model(model), scale.side, seed=FIRST_SEED, count=scale.seeds, device=device
+            model, scale.side, seed=FIRST_SEED, count=scale.seeds, device=device
         )
     volumes[STACKED] = stacked_slice(real, scale.window)[: scale.others]
     volumes[FIELD] = random_fields(real, scale.window, scale.others)
@@ -311,8 +308,7 @@ def run(args: argparse.Namespace, command: str) -> int:
     study, out = STUDIES[args.case], args.out or results / args.case
     check_own(out)
     given = args.model or [name for name in study.models if name in pretrained()]
-    models = {Path(model).name.removesuffix(SUFFIX): model for model in given}
-    if not models:
+    if not given:
         raise InputError(
             f"no generator of {args.case} is shipped: give --model, or make one with "
             f"python -m benchmarks.train_pretrained {study.models[0]}"
@@ -324,6 +320,7 @@ def run(args: argparse.Namespace, command: str) -> int:
     full = Scale(args.seeds, 128, study.window, taufactor=args.taufactor)
     scale = QUICK if args.quick else full
 
+    models = {Path(path).name.removesuffix(SUFFIX): load_model(path) for path in given}
     for name, model in models.items():
         check_model(name, model, study)
     found = validate(
@@ -365,9 +362,9 @@ def check_own(folder: Path) -> None:
         raise InputError(f"{folder}: holds something else than a validation: choose a new folder")
 
 
-def check_model(name: str, model: str, study: Study) -> None:
+def check_model(name: str, model: Model, study: Study) -> None:
     """Raise `InputError` if a generator is of another material."""
-    made = load_model(model).material.phases
+    made = model.material.phases
     phases = datasets.DATASETS[study.dataset].phases
     if len(made) != len(phases):
         raise InputError(

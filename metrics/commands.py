@@ -18,7 +18,7 @@ def exit_status(
     name: str,
     work: Callable[[], int],
     *,
-    less: str,
+    less: str = "close other programs, or take a machine with more",
     interrupted: str = "interrupted",
 ) -> int:
     """Do a command's work; its exit status, with one line on stderr if it failed.

@@ -22,6 +22,8 @@ class Representativity:
     ----------
     fraction : Interval
         Volume fraction of the image, and the 95 % limits of that of the material.
+    error : float
+        Standard error of the fraction.
     integral_range : float
         Area (one section) or volume that counts as one independent sample, in unit^dimensions.
     dimensions : int
@@ -36,6 +38,7 @@ class Representativity:
     """
 
     fraction: Interval
+    error: float
     integral_range: float
     dimensions: int
     samples: float
@@ -101,10 +104,11 @@ def representativity(volume: Volume | NDArray[Any], *, phase: int | str = 0) -> 
     end = int(fallen[0]) if fallen.size else len(shells)
     pixels, count = pairs[:end].sum(), v.labels.size
     independent = float(max((correlation * pairs)[:end].sum() / (1 - pixels / count), 1.0))
-    variance = independent / count * phi * (1 - phi)
+    error = math.sqrt(independent / count * phi * (1 - phi))
     voxel = math.prod(h for h, n in zip(v.spacing, v.shape, strict=True) if n > 1)
     return Representativity(
-        fraction=normal_interval(phi, variance**0.5),
+        fraction=normal_interval(phi, error),
+        error=error,
         integral_range=independent * voxel,
         dimensions=len(sides),
         samples=count / independent,

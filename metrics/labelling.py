@@ -39,17 +39,16 @@ def label_values(
             "between others, as JPEG, binning or interpolation leave them: save labels as PNG or "
             "TIFF and resample by nearest neighbour, or name the phases with all their values"
         )
-    pairs = [(str(value), value) for value in found]
+    # Saved phases are void where another program changed the values since.
+    valid = list(saved) if set(found) <= {value for _, value in saved} else []
+    pairs = valid or [(str(value), value) for value in found]
     if named is not None:
         pairs = list(named.items())
-        if wrong := [name for name, value in saved if named.get(name, value) != value]:
+        if wrong := [name for name, value in valid if named.get(name, value) != value]:
             raise InputError(
                 f"phases={dict(pairs)} contradicts the file, where {wrong[0]} is "
-                f"{dict(saved)[wrong[0]]}: leave out phases, or use other names"
+                f"{dict(valid)[wrong[0]]}: leave out phases, or use other names"
             )
-    # Saved phases are void where another program changed the values since.
-    elif set(found) <= {value for _, value in saved}:
-        pairs = list(saved)
     try:
         phases = tuple(
             Phase(str(name), label, operator.index(value))

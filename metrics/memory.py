@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 from metrics.volume import InputError
 
 CGROUPS = Path("/sys/fs/cgroup")
+SMALLER_FILE = "crop it, or save it uncompressed as .npy, which is mapped and not loaded"
 
 
-def check_memory(nbytes: int) -> None:
-    """Raise `InputError` if an array of this size would not fit into the free memory."""
-    free = free_memory()
+def check_memory(nbytes: int, *, free: int | None = None, remedy: str = SMALLER_FILE) -> None:
+    """Raise `InputError` if so many bytes do not fit into the free memory, by default our own."""
+    free = free_memory() if free is None else free
     if nbytes > free:
         raise InputError(
-            f"needs {nbytes / 2**30:.3g} GiB of memory, {free / 2**30:.3g} GiB are free: "
-            "crop it, or save it uncompressed as .npy, which is mapped and not loaded"
+            f"needs {nbytes / 2**30:.3g} GiB of memory, {free / 2**30:.3g} GiB are free: {remedy}"
         )
 
 
@@ -59,4 +58,4 @@ def _of_shell() -> list[int]:
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
     if most == resource.RLIM_INFINITY:
         return []
-    return [most - psutil.Process(os.getpid()).memory_info().vms]
+    return [most - psutil.Process().memory_info().vms]

@@ -30,7 +30,7 @@ def normal_unit(unit: str) -> str:
 
 
 def factor(unit: str, to: str) -> float | None:
-    """How many of the one make one of the other, e.g. ``factor("um", "nm") == 1000``, if known."""
+    """Length of one unit in another, 1000 for ``factor("um", "nm")``; None if one is not known."""
     if unit == to:
         return 1.0
     if unit not in METRES or to not in METRES:

@@ -196,8 +196,8 @@ def save_state(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
         replacing(Path(path)) as temporary,
     ):
         torch.save(dict(state), temporary)
-        digest = hashlib.sha256(temporary.read_bytes()).digest()
-        with temporary.open("ab") as file:
+        with temporary.open("r+b") as file:
+            digest = hashlib.file_digest(file, "sha256").digest()  # it ends at the end of the file
             file.write(CHECKSUM + digest)
 
 

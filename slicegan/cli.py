@@ -60,10 +60,9 @@ def train(args: argparse.Namespace) -> bool:
             raise InputError(f"--resume takes its {option} from the run: leave it out")
         run = Run.resume(args.out, device=device, steps=args.steps)
     else:
-        name = args.preset or ("fast" if device.type == "cuda" else "narrow")
         if fitted := [item for item in args.set if item.partition("=")[0].strip() in OF_IMAGES]:
             raise InputError(f"--set {fitted[0]}: it follows from the images, leave it out")
-        config = override(preset(name), args.set)
+        config = override(preset(args.preset or default_preset(device)), args.set)
         if args.steps is not None and args.stop_after is not None:
             raise InputError("--steps and --stop-after both say how long: give one")
         if args.steps is not None:
@@ -160,6 +159,11 @@ def _data(args: argparse.Namespace) -> DataConfig:
         isotropic=True if args.isotropic else None,
         flips=args.flips,
     )
+
+
+def default_preset(device: torch.device) -> str:
+    """Preset that a device can train in about an hour."""
+    return "fast" if device.type == "cuda" else "narrow"
 
 
 def _device(name: str | None) -> torch.device:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 from typing import NamedTuple
 
@@ -15,30 +15,28 @@ from metrics.volume import InputError
 from slicegan.config import Material
 from slicegan.sources import Source
 
-# Rule of thumb: the error of a fraction of a half is then .11 of one window.
+# The standard error of a fraction of one half is then .11.
 FEW_WINDOWS = 20
 # Larger images are judged in parts: the memory is that of one part.
 PART = 2048
 # Fractions of two axes contradict each other beyond so many standard errors of their difference:
 # by chance in 0.3 % of phases.
 CONTRADICTION = 3.0
-NORMAL = 1.959964  # standard errors from the middle to 95 % limits
 
 
-class Fraction(NamedTuple):
-    """Fraction of a phase with 95 % limits, and independent windows that the images are worth."""
+class AreaFraction(NamedTuple):
+    """Area fraction of a phase with 95 % limits, its standard error, and independent windows."""
 
     interval: Interval
+    error: float
     windows: float
 
-    @property
-    def error(self) -> float:
-        """Standard error."""
-        return (self.interval.high - self.interval.low) / (2 * NORMAL)
+
+Known = list[AreaFraction] | None  # of each phase; None where the images say no limits
 
 
-def fractions(source: Source) -> list[Fraction] | None:
-    """Fraction of each phase in the images of a source, by their integral range.
+def area_fractions(source: Source) -> Known:
+    """Area fraction of each phase in the images of a source, by their integral range.
 
     Means over images weigh their pixels; errors of images, and of parts of a large image, are
     independent. None for slices of a volume, which are not independent of each other, and for
@@ -55,36 +53,55 @@ def fractions(source: Source) -> list[Fraction] | None:
         except InputError:
             return None
         mean = float(weights @ [one.fraction.value for one in each])
-        errors = [(one.fraction.high - one.fraction.low) / (2 * NORMAL) for one in each]
-        interval = normal_interval(mean, math.hypot(*(weights * errors))).clipped(0, 1)
-        found.append(Fraction(interval, sum(one.samples for one in each)))
+        error = math.hypot(*(weights * [one.error for one in each]))
+        interval = normal_interval(mean, error).clipped(0, 1)
+        found.append(AreaFraction(interval, error, sum(one.samples for one in each)))
     return found
 
 
-def warnings(sources: Sequence[Source], material: Material) -> list[str]:
-    """Lines on images that are worth few windows, and on axes that contradict each other."""
-    known = [(source, found) for source in sources if (found := fractions(source)) is not None]
-    names = [phase.name for phase in material.phases]
-    lines = []
-    for source, found in known:
-        windows, name = min(zip((one.windows for one in found), names, strict=True))
-        if windows < FEW_WINDOWS:
-            lines.append(
-                f"few: of {name} the images normal to {', '.join(source.axes)} are worth about "
-                f"{windows:.0f} independent windows, {FEW_WINDOWS} are wanted: add images, or a "
-                "larger one; what is learnt is of this place"
+def warnings(
+    sources: Sequence[Source], fractions: Sequence[Known], material: Material
+) -> list[str]:
+    """Lines on images that are worth few windows, and on axes that contradict each other.
+
+    `fractions` are the `area_fractions` of each source.
+    """
+    known = [(s, found) for s, found in zip(sources, fractions, strict=True) if found is not None]
+    return [
+        *(line for source, found in known for line in _few(source, found, material)),
+        *(line for one, other in combinations(known, 2) for line in _apart(one, other, material)),
+    ]
+
+
+def _few(source: Source, found: list[AreaFraction], material: Material) -> Iterator[str]:
+    """A line if the images of a source are worth few windows, of the phase with the fewest."""
+    # Two phases are worth the same but for rounding: then the first is named.
+    phase, least = min(
+        zip(material.phases, found, strict=True), key=lambda pair: round(pair[1].windows, 1)
+    )
+    if least.windows < FEW_WINDOWS:
+        yield (
+            f"few: of {phase.name} the images normal to {', '.join(source.axes)} are worth about "
+            f"{least.windows:.0f} independent windows, {FEW_WINDOWS} are wanted: add images, or a "
+            "larger one; what is learnt is of this place"
+        )
+
+
+def _apart(
+    one: tuple[Source, list[AreaFraction]],
+    other: tuple[Source, list[AreaFraction]],
+    material: Material,
+) -> Iterator[str]:
+    """A line for each phase on whose fraction two sources contradict each other."""
+    for phase, a, b in zip(material.phases, one[1], other[1], strict=True):
+        difference = abs(a.interval.value - b.interval.value)
+        if difference > CONTRADICTION * math.hypot(a.error, b.error):
+            yield (
+                f"contradiction: {phase.name} fills {percent(a.interval)} of the images normal to "
+                f"{', '.join(one[0].axes)} and {percent(b.interval)} of those normal to "
+                f"{', '.join(other[0].axes)}, in one material it fills one share of all planes: "
+                "check the segmentation and which image is of which axis"
             )
-    for (one, first), (other, second) in combinations(known, 2):
-        for name, a, b in zip(names, first, second, strict=True):
-            difference = abs(a.interval.value - b.interval.value)
-            if difference > CONTRADICTION * math.hypot(a.error, b.error):
-                lines.append(
-                    f"contradiction: {name} fills {percent(a.interval)} of the images normal to "
-                    f"{', '.join(one.axes)} and {percent(b.interval)} of those normal to "
-                    f"{', '.join(other.axes)}, in one material it fills one share of all planes: "
-                    "check the segmentation and which image is of which axis"
-                )
-    return lines
 
 
 def percent(interval: Interval) -> str:

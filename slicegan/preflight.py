@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from metrics.memory import free_memory
+import metrics.memory
 from metrics.volume import InputError
 from slicegan import evidence
 from slicegan.config import Config, Material
@@ -91,15 +91,21 @@ def plan(data: TrainingData, config: Config, *, device: torch.device, done: int 
     training = config.training
     seconds = (training.steps - done) * seconds_per_step(data, config, device)
     critics = "; ".join("+".join(source.axes) for source in data.sources)
+    phases = data.material.kind == "phases"
+    fractions = [evidence.area_fractions(source) if phases else None for source in data.sources]
     return [
-        *(line for source in data.sources for line in _source_lines(data, source, config)),
+        *(
+            line
+            for source, known in zip(data.sources, fractions, strict=True)
+            for line in _source_lines(data, source, config, known)
+        ),
         f"critics: {len(data.sources)}, of slices normal to {critics}",
         f"weights: generator {_weights(generator):,}, each critic {_weights(critic):,}",
         f"steps: {training.steps:,} of the generator, "
         f"{training.steps * training.critic_steps:,} of each critic",
         f"expected on {device}: about {_duration(seconds)}, "
         f"{_short(memory(data.sources, config) / 2**30)} GiB of memory",
-        *(evidence.warnings(data.sources, data.material) if data.material.kind == "phases" else []),
+        *evidence.warnings(data.sources, fractions, data.material),
     ]
 
 
@@ -188,14 +194,11 @@ def memory(sources: tuple[Source, ...], config: Config) -> int:
 
 def check_memory(data: TrainingData, config: Config, device: torch.device) -> None:
     """Raise `InputError` if training would need more memory than the device has free."""
-    needed = memory(data.sources, config)
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
-    if needed > free:
-        raise InputError(
-            f"training needs {_short(needed / 2**30)} GiB of memory, "
-            f"{_short(free / 2**30)} GiB are free on {device}: lower training.critic_volumes, "
-            "training.generator_volumes or filters"
-        )
+    metrics.memory.check_memory(
+        memory(data.sources, config),
+        free=torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None,
+        remedy="lower training.critic_volumes, training.generator_volumes or filters",
+    )
 
 
 def kept_bytes(network: nn.Module, example: Tensor) -> int:
@@ -289,7 +292,9 @@ def _check_image(name: str, image: Tensor, size: int, material: Material) -> Non
         raise InputError(f"{name} shows one phase alone: nothing can be learnt from it")
 
 
-def _source_lines(data: TrainingData, source: Source, config: Config) -> list[str]:
+def _source_lines(
+    data: TrainingData, source: Source, config: Config, known: evidence.Known
+) -> list[str]:
     """What one critic learns from."""
     size = config.critic.slice_size
     names = dict.fromkeys(_names(data, source))
@@ -298,13 +303,13 @@ def _source_lines(data: TrainingData, source: Source, config: Config) -> list[st
     return [
         f"slices normal to {', '.join(source.axes)}: {', '.join(names)} "
         f"({', '.join(shapes)} slices, rows, columns)",
-        f"  {_content(source, data.material)}",
+        f"  {_content(source, data.material, known)}",
         f"  crops of {size}x{size}: {pixels / size**2:.4g} independent, "
         f"{source.positions(size):,} positions{_augmentation(source)}",
     ]
 
 
-def _content(source: Source, material: Material) -> str:
+def _content(source: Source, material: Material, known: evidence.Known) -> str:
     """Fraction of each phase, with limits where they are known, or mean of each channel."""
     if material.kind != "phases":
         pixels = torch.cat([image.flatten(end_dim=-2) for image in source.images])
@@ -314,7 +319,6 @@ def _content(source: Source, material: Material) -> str:
         [torch.bincount(image.flatten(), minlength=source.channels) for image in source.images]
     ).sum(dim=0)
     shares = (counts / counts.sum()).tolist()
-    known = evidence.fractions(source)
     said = (
         [f"{share:.1%}" for share in shares]
         if known is None

@@ -126,6 +126,7 @@ class Run:
                 raise InputError(f"{file.path} has changed since the run began: start a new run")
         check_key(record.seed)
         check(data, record.config)
+        check_memory(data, record.config, device)
         run = cls(folder, record, data, device=device)
         if (folder / STATE).exists():
             state = load_state(folder / STATE)
@@ -153,7 +154,7 @@ class Run:
         training, trainer = self.record.config.training, self.trainer
         began = perf_counter() - self.seconds
         # The rate is the mean since the start: that of the last seconds takes the step before which
-        # volumes are judged for all steps, and says ten times the time that is left.
+        # volumes are judged for all steps: it said 53 minutes of 8.
         bar = tqdm(
             total=training.steps,
             initial=trainer.step,

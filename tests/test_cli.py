@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import original_networks as original
 import pytest
+import torch
 from small_runs import SETTINGS, draw_nothing, image_file
 
 from metrics.io import read, write
@@ -82,7 +83,9 @@ def test_presets_of_the_help_and_the_default_exist(capsys: pytest.CaptureFixture
         main(["train", "--help"])
     text = capsys.readouterr().out
     assert all(name in text for name in presets())
-    assert {"fast", "narrow"} < set(presets())  # by the device
+    for device, name in (("cpu", "narrow"), ("cuda", "fast")):
+        assert cli.default_preset(torch.device(device)) == name
+        assert name in presets()
 
 
 @pytest.mark.parametrize(("size", "shape"), [("48", (48, 48, 48)), ("33,40,50", (33, 40, 50))])

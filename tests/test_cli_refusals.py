@@ -303,5 +303,5 @@ def test_no_memory(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     settings = [*SETTINGS, "training.generator_volumes=1000000000"]
     argv = ["train", str(files / "a.npy"), "--preset", "tiny", "--quiet", "--set", *settings]
     assert main([*argv, "--out", str(tmp_path / "run")]) == 2
-    assert "GiB are free on cpu: lower training.critic_volumes" in one_message(capsys)
+    assert "GiB are free: lower training.critic_volumes" in one_message(capsys)
     assert not (tmp_path / "run").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -27,34 +29,40 @@ def source(*images: np.ndarray, axes: Axes = AXES) -> Source:
     return Source(axes, tuple(torch.from_numpy(one) for one in images), channels=2)
 
 
+def warnings(sources: Sequence[Source]) -> list[str]:
+    return evidence.warnings(sources, [evidence.area_fractions(s) for s in sources], MATERIAL)
+
+
 def test_an_image_is_judged_like_a_volume_of_one_layer() -> None:
     layer = image(0)
     assert representativity(layer[0], phase=1) == representativity(layer, phase=1)
 
 
 def test_limits_are_those_of_the_image() -> None:
-    found = evidence.fractions(source(image(0)))
+    found = evidence.area_fractions(source(image(0)))
     assert found is not None
     expected = representativity(image(0), phase=1)
     assert tuple(found[1].interval) == pytest.approx(tuple(expected.fraction))
+    assert found[1].error == pytest.approx(expected.error)
     assert found[1].windows == pytest.approx(expected.samples)
 
 
 def test_images_add_up() -> None:
     one, four = (
-        evidence.fractions(source(*(image(seed) for seed in range(count)))) for count in (1, 4)
+        evidence.area_fractions(source(*(image(seed) for seed in range(count)))) for count in (1, 4)
     )
     assert one is not None and four is not None
+    # The integral range of one image of some 400 windows scatters by a few times a tenth.
     assert four[0].windows == pytest.approx(4 * one[0].windows, rel=0.5)
-    assert four[0].error == pytest.approx(one[0].error / 2, rel=0.3)
+    assert four[0].error == pytest.approx(one[0].error / 2, rel=0.3)  # its square root
     shares = [(image(seed) == 0).mean() for seed in range(4)]
     assert four[0].interval.value == pytest.approx(np.mean(shares))
 
 
 def test_a_large_image_is_judged_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = evidence.fractions(source(image(0, side=301)))
+    whole = evidence.area_fractions(source(image(0, side=301)))
     monkeypatch.setattr(evidence, "PART", 160)
-    parts = evidence.fractions(source(image(0, side=301)))
+    parts = evidence.area_fractions(source(image(0, side=301)))
     assert whole is not None and parts is not None
     assert parts[0].interval.value == pytest.approx(whole[0].interval.value, abs=1e-12)
     # The correlation within a part is about its own mean: a little less of it is seen.
@@ -63,21 +71,21 @@ def test_a_large_image_is_judged_in_parts(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_slices_of_a_volume_are_not_independent() -> None:
     stack = np.concatenate([image(0), image(1)])
-    assert evidence.fractions(source(stack)) is None
+    assert evidence.area_fractions(source(stack)) is None
 
 
 def test_few_windows_are_said() -> None:
-    assert evidence.warnings([source(image(0))], MATERIAL) == []
-    (line,) = evidence.warnings([source(image(0, side=48, length=8))], MATERIAL)
+    assert warnings([source(image(0))]) == []
+    (line,) = warnings([source(image(0, side=48, length=8))])
     assert line.startswith("few: of ") and "add images" in line
 
 
 def test_axes_that_contradict_each_other_are_said() -> None:
     axes: tuple[Axes, ...] = (("z",), ("y",), ("x",))
     alike = [source(image(k), axes=axis) for k, axis in enumerate(axes)]
-    assert evidence.warnings(alike, MATERIAL) == []
+    assert warnings(alike) == []
     other = source(image(2, fraction=0.55), axes=("x",))
-    lines = evidence.warnings([*alike[:2], other], MATERIAL)
+    lines = warnings([*alike[:2], other])
     assert len(lines) == 4  # both phases, x against z and y
     assert all("contradiction" in line and "normal to x" in line for line in lines)
 
@@ -85,6 +93,6 @@ def test_axes_that_contradict_each_other_are_said() -> None:
 def test_axes_of_one_law_contradict_each_other_by_chance_alone() -> None:
     images = [source(image(seed, side=96), axes=("z",)) for seed in range(40)]
     pairs = zip(images[::2], images[1::2], strict=True)
-    said = [bool([s for s in evidence.warnings(pair, MATERIAL) if s[0] == "c"]) for pair in pairs]
+    said = [bool([s for s in warnings(pair) if s[0] == "c"]) for pair in pairs]
     # 0.3 % are expected; the limits err on the safe side.
     assert sum(said) <= 1

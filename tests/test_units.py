@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
@@ -97,3 +98,12 @@ def test_names_that_contradict_the_file_are_refused(tmp_path: Path) -> None:
         read(tmp_path / "v.tif", phases={"ni": 0, "pore": 127})
     renamed = read(tmp_path / "v.tif", phases={"void": 0, "nickel": 127})
     assert [phase.name for phase in renamed.phases] == ["void", "nickel"]
+
+
+def test_names_in_a_file_whose_values_another_program_changed_are_void(tmp_path: Path) -> None:
+    phases = (Phase("pore", 0, 0), Phase("ni", 1, 127))
+    write(Volume(CELL, phases=phases), tmp_path / "v.h5")
+    with h5py.File(tmp_path / "v.h5", "a") as file:
+        file["volume"][...] = file["volume"][...] + 1
+    volume = read(tmp_path / "v.h5", phases={"ni": 1, "pore": 128})
+    assert [phase.value for phase in volume.phases] == [1, 128]

@@ -85,13 +85,17 @@ def test_workers_end_with_what_started_them(number: signal.Signals, tmp_path: Pa
     process = subprocess.Popen(
         [sys.executable, "-c", ENDLESS], cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}
     )
-    latest = time.monotonic() + PATIENCE
-    while len(found := list((tmp_path / "worker").iterdir())) < 2 and time.monotonic() < latest:
-        assert process.poll() is None
-        time.sleep(0.1)
-    workers = [psutil.Process(int(file.name)) for file in found]
-    assert len(workers) == 2
-    process.send_signal(number)
-    process.wait(PATIENCE)
-    _, alive = psutil.wait_procs(workers, timeout=PATIENCE)
-    assert not alive
+    try:
+        latest = time.monotonic() + PATIENCE
+        while len(found := list((tmp_path / "worker").iterdir())) < 2 and time.monotonic() < latest:
+            assert process.poll() is None
+            time.sleep(0.1)
+        workers = [psutil.Process(int(file.name)) for file in found]
+        assert len(workers) == 2
+        process.send_signal(number)
+        process.wait(PATIENCE)
+        _, alive = psutil.wait_procs(workers, timeout=PATIENCE)
+        assert not alive
+    finally:  # a failure here must not be that of another test
+        process.kill()
+        process.wait()

@@ -68,7 +68,7 @@ def test_volumes_learnt_from_one_image_match_it(tmp_path: Path) -> None:
     inverted = [Volume(1 - volume.labels) for volume in volumes]
     for wrong in (untrained, shuffled, inverted):
         assert not good_enough(judge(wrong, run.reference))
-    assert judge(untrained, run.reference).lattice > 0.1  # random kernels differ by place
+    assert judge(untrained, run.reference).lattice > 0.2  # random kernels differ by place
 
 
 def half_length(volumes: Sequence[Volume], axis: str) -> float:
