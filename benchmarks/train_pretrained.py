@@ -26,12 +26,11 @@ from benchmarks.tables import module_command
 from metrics.comparison import COMPARED_METRICS, compare
 from metrics.files import replacing
 from metrics.volume import InputError, Volume
-from slicegan.calibration import calibrate, image_fractions
-from slicegan.checkpoint import PRETRAINED, WEIGHTS, Model, load_model, save_model
-from slicegan.fidelity import judge
+from slicegan.checkpoint import PRETRAINED, load_model, save_model
+from slicegan.evaluation import JUDGED
 from slicegan.generation import generate
 from slicegan.record import RECORD
-from slicegan.runs import LAST, Run
+from slicegan.runs import Run
 from slicegan.settings import override, preset
 
 if TYPE_CHECKING:
@@ -39,9 +38,6 @@ if TYPE_CHECKING:
 
 TEST_VOLUMES = 8
 TEST_SIDE = 128
-CHOICE_VOLUMES = 16
-CHOICE_SEED = 2**62  # that of training's own evaluations is 2**63
-CALIBRATION_VOLUMES = 512  # each evaluation of a run takes 64
 SAMPLES = 64  # sub-volumes of each sample, at most
 METRICS = tuple(name for name in COMPARED_METRICS if name != "effective_diffusivity")
 COLUMNS = (
@@ -61,28 +57,14 @@ def start(name: str, folder: Path, *, seed: int, device: torch.device) -> Run:
     return Run.start(folder, data, config, seed=seed, device=device)
 
 
-def chosen(run: Run, folder: Path) -> tuple[Model, dict[str, float]]:
-    """The better of a run's best and its last generator, calibrated, and its errors.
-
-    The best of many evaluations on few volumes is partly luck: here both are judged on more.
-    """
-    fractions, candidates = image_fractions(run.data), []
-    for file in (WEIGHTS, LAST):
-        model = calibrate(load_model(folder / file), fractions, volumes=CALIBRATION_VOLUMES)
-        volumes = generate(model, TEST_SIDE, seed=CHOICE_SEED, count=CHOICE_VOLUMES)
-        errors = {"step": json.loads(model.facts["fidelity"])["step"]}
-        found = judge(volumes, run.reference, stride=model.generator.stride)
-        candidates.append((model, errors | found.row()))
-    return min(candidates, key=lambda candidate: candidate[1]["score"])
-
-
 def card(
     name: str, run: Run, errors: Mapping[str, float], volumes: Sequence[Volume], command: str
 ) -> dict[str, Any]:
-    """What a user should know of a generator; `errors` as of `chosen`."""
+    """What a user should know of a generator; `errors` are those of its choice."""
     case, record = CASES[name], run.record
     dataset, real = datasets.DATASETS[case.dataset], datasets.load(case.dataset)
     measured = compare(volumes, real, metrics=METRICS, samples=SAMPLES)
+    judged = JUDGED * record.config.training.validation_volumes
     return {
         "name": name,
         "trained on": {
@@ -105,7 +87,7 @@ def card(
             "command": command,
             "versions": record.versions,
         },
-        f"errors against the training images, {CHOICE_VOLUMES} volumes of seeds of their own": {
+        f"errors against the training images, {judged} volumes of seeds of their own": {
             key: errors[key] for key in ("fraction", "s2", "boundary", "lattice")
         },
         "against the real volume": {
@@ -150,7 +132,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 130
         file = args.out / f"{args.name}.safetensors"
         args.out.mkdir(parents=True, exist_ok=True)
-        model, errors = chosen(run, folder)
+        model = load_model(folder)
+        errors = json.loads(model.facts["fidelity"])
         save_model(model, file, half=True)
         volumes = generate(str(file), TEST_SIDE, seed=0, count=TEST_VOLUMES)
         with replacing(file.with_suffix(".json")) as temporary:

@@ -160,6 +160,9 @@ class TrainingConfig:
         Volumes whose means and variances are given to BatchNorm in the averaged generator. With 16
         of 64^3 voxels the volume fractions of one generator differed by 0.004 from draw to draw,
         with 64 by 0.001.
+    calibration_volumes : int
+        Volumes on which the fractions of the generator that a run ends with are set
+        (`slicegan.evaluation`); evaluations take `norm_volumes`.
     latent_size : int
         Sites of the latent noise along each axis; 4 gives volumes of 64 voxels.
     evaluate_every : int
@@ -191,6 +194,7 @@ class TrainingConfig:
     lattice: NonNegativeFloat = 0.0
     average: Share = 0.0
     norm_volumes: PositiveInt = 64
+    calibration_volumes: PositiveInt = 2048
     latent_size: PositiveInt = 4
     evaluate_every: PositiveInt = 100
     validation_volumes: PositiveInt = 4

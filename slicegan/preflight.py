@@ -14,6 +14,7 @@ from metrics.volume import InputError
 from slicegan import evidence
 from slicegan.config import Config, Material
 from slicegan.data import TrainingData
+from slicegan.evaluation import JUDGED
 from slicegan.networks import Critic, Drawing, Generator
 from slicegan.sources import Source
 
@@ -79,7 +80,7 @@ def check(data: TrainingData, config: Config) -> None:
 def plan(data: TrainingData, config: Config, *, device: torch.device, done: int = 0) -> list[str]:
     """Lines that tell what training on a device will do, `done` steps of it being over.
 
-    The time is that of `seconds_per_step`, the memory that of `memory`.
+    The time is that of `cost`, the memory that of `memory`.
 
     Raises
     ------
@@ -89,7 +90,7 @@ def plan(data: TrainingData, config: Config, *, device: torch.device, done: int 
     check(data, config)
     generator, critic = _drawing(config, META), Critic(config.critic).to(META)
     training = config.training
-    seconds = (training.steps - done) * seconds_per_step(data, config, device)
+    seconds = cost(data, config, device).of(training.steps - done)
     critics = "; ".join("+".join(source.axes) for source in data.sources)
     phases = data.material.kind == "phases"
     fractions = [evidence.area_fractions(source) if phases else None for source in data.sources]
@@ -109,8 +110,20 @@ def plan(data: TrainingData, config: Config, *, device: torch.device, done: int 
     ]
 
 
-def seconds_per_step(data: TrainingData, config: Config, device: torch.device) -> float:
-    """Seconds of one step of the generator, and of its share of the evaluations.
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one step of the generator with its share of the evaluations, and of the end."""
+
+    step: float
+    finish: float
+
+    def of(self, steps: int) -> float:
+        """Seconds of so many steps and the end."""
+        return steps * self.step + self.finish
+
+
+def cost(data: TrainingData, config: Config, device: torch.device) -> Cost:
+    """Time of a step, and of the choice at the end.
 
     All passes through the networks (`passes`), with the time of one pass measured on the device in
     about a second (longer on a slow CPU), in float32. Optimisers, plots, and what an evaluation
@@ -125,7 +138,12 @@ def seconds_per_step(data: TrainingData, config: Config, device: torch.device) -
     judged = 2 * training.norm_volumes + 2**3 * training.validation_volumes
     evaluations = 1 / min(training.evaluate_every, training.steps)
     work = passes(data.sources, config)
-    return (work.volumes + evaluations * judged) * volumes + work.slices * slices
+    calibrated = training.calibration_volumes if data.material.kind == "phases" else 0
+    chosen = 2 * (calibrated + 2**3 * JUDGED * training.validation_volumes)
+    return Cost(
+        step=(work.volumes + evaluations * judged) * volumes + work.slices * slices,
+        finish=chosen * volumes,
+    )
 
 
 def steps_within(
@@ -136,7 +154,8 @@ def steps_within(
     The decay of the rates ends with the last step, so that a run which is stopped by the clock
     would lack it; one of so many steps has it, and can be resumed exactly.
     """
-    steps = max(1, int(seconds / seconds_per_step(data, config, device)))
+    one = cost(data, config, device)
+    steps = max(1, int((seconds - one.finish) / one.step))
     return replace(config, training=replace(config.training, steps=steps))
 
 

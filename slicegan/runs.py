@@ -7,7 +7,7 @@
 ``lattice.png``           means of each phase over places of the stride (`slicegan.places`)
 ``previews/``             a picture for each evaluation
 ``state.pt``              all that is needed to go on as if never stopped
-``generator.safetensors`` the generator that matched the images best
+``generator.safetensors`` the generator that matched the images best; at the end judged once more
 ``last.safetensors``      the latest generator
 ``.lock``                 held by the process that trains
 ========================= ==========================================================
@@ -33,9 +33,10 @@ from metrics.files import TEMPORARY, one_line, replacing
 from metrics.provenance import machine, versions
 from metrics.volume import InputError
 from slicegan.calibration import calibrate, image_fractions
-from slicegan.checkpoint import WEIGHTS, Model, load_state, save_model, save_state
+from slicegan.checkpoint import WEIGHTS, Model, load_model, load_state, save_model, save_state
 from slicegan.config import Config, DataConfig
 from slicegan.data import TrainingData, load_training_data
+from slicegan.evaluation import CHOSEN, choose, fidelity_fact
 from slicegan.fidelity import judge, reference
 from slicegan.generation import generate
 from slicegan.latent import check_key
@@ -141,7 +142,7 @@ class Run:
         return run
 
     def train(self, *, progress: bool = False) -> bool:
-        """Train to the last step; False if Ctrl-C or SIGTERM stopped it before.
+        """Train to the last step and choose the generator; False if Ctrl-C or SIGTERM came before.
 
         Raises
         ------
@@ -162,18 +163,34 @@ class Run:
             disable=not progress,
             smoothing=0,
         )
-        with bar, self._alone(), stop_signals() as stopped:
-            while trainer.step < training.steps and not stopped():
-                for name, loss in trainer.advance().items():
-                    self.losses[name] = self.losses.get(name, 0.0) + loss
-                self.seconds = perf_counter() - began
-                bar.update()
-                if trainer.step % training.evaluate_every == 0 or trainer.step == training.steps:
-                    self.evaluate()
-                    bar.set_postfix_str(_figures(self.rows[-1]))
-            if self.losses:
-                self.save()
-        return trainer.step == training.steps
+        with self._alone():
+            with bar, stop_signals() as stopped:
+                while trainer.step < training.steps and not stopped():
+                    for name, loss in trainer.advance().items():
+                        self.losses[name] = self.losses.get(name, 0.0) + loss
+                    self.seconds = perf_counter() - began
+                    bar.update()
+                    last = trainer.step == training.steps
+                    if last or trainer.step % training.evaluate_every == 0:
+                        self.evaluate()
+                        bar.set_postfix_str(_figures(self.rows[-1]))
+                if self.losses:
+                    self.save()
+            # All is saved: from here on Ctrl-C ends at once, and a resumed run chooses.
+            finished = trainer.step == training.steps and not stopped()
+            if finished:
+                self.keep_better(progress=progress)
+        return finished
+
+    def keep_better(self, *, progress: bool = False) -> None:
+        """Keep the better of the best and the last generator (`choose`), unless that is done."""
+        step = str(self.trainer.step)
+        if load_model(self.folder / WEIGHTS).facts.get(CHOSEN) == step:
+            return
+        files = [self.folder / name for name in (WEIGHTS, LAST)]
+        model = choose(files, self.data, self.reference, self.record.config, progress=progress)
+        with written(self.folder):
+            save_model(replace(model, facts={**model.facts, CHOSEN: step}), self.folder / WEIGHTS)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -275,8 +292,10 @@ class Run:
             steps += " (stopped early: the rates have not decayed to the end, --resume goes on)"
         if not self.rows:
             return f"{steps}, not yet evaluated"
-        best = min(self.rows, key=lambda row: row["score"])
-        return f"{steps}; best at step {best['step']}: {_figures(best)}"
+        facts = load_model(self.folder / WEIGHTS).facts
+        kept = json.loads(facts["fidelity"])
+        which = "best at" if CHOSEN not in facts else "kept:"
+        return f"{steps}; {which} step {kept['step']}: {_figures(kept)}"
 
     def _write_log(self) -> None:
         import pandas as pd
@@ -299,8 +318,7 @@ class Run:
             "versions": json.dumps(record.versions),
             "machine": record.machine,
             "device": str(self.trainer.device),
-            # JSON has no nan, which errors of planes are that the images say nothing of.
-            "fidelity": json.dumps({name: x for name, x in row.items() if math.isfinite(x)}),
+            "fidelity": fidelity_fact(row),
         }
 
 
@@ -325,4 +343,4 @@ def written(folder: Path) -> Iterator[None]:
 def _figures(row: Mapping[str, float]) -> str:
     """The figures that a progress bar has room for."""
     names = ("wasserstein", "fraction", "s2", "boundary", "lattice")
-    return ", ".join(f"{name} {row[name]:.3g}" for name in names)
+    return ", ".join(f"{name} {row.get(name, math.nan):.3g}" for name in names)

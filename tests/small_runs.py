@@ -34,6 +34,7 @@ SETTINGS = (
     "training.slices=2",
     "training.validation_volumes=2",
     "training.norm_volumes=8",
+    "training.calibration_volumes=8",
     "training.evaluate_every=2",
     "training.steps=4",
 )

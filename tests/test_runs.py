@@ -16,7 +16,7 @@ import torch
 from refusing import refusal
 from small_runs import CPU, differences, disk_full, draw_nothing, finished, leaves, start
 
-from slicegan import runs
+from slicegan import evaluation, runs
 from slicegan.checkpoint import load_model, load_state
 from slicegan.fidelity import Fidelity, PlaneErrors
 from slicegan.record import Record
@@ -105,9 +105,9 @@ def test_record_and_facts_hold_all_that_the_result_depends_on(whole: Path) -> No
         assert model.generator.config == replace(record.config.generator, calibrated=True)
         assert [phase.value for phase in model.material.phases] == [0, 255]
     log = pd.read_csv(whole / "log.csv")
-    best = json.loads(load_model(whole).facts["fidelity"])
-    assert best["step"] == log["step"][log["score"].idxmin()]
-    assert best["score"] == pytest.approx(log["score"].min(), rel=1e-5)  # six digits in the log
+    last = json.loads(load_model(whole / "last.safetensors").facts["fidelity"])
+    assert last["step"] == 4
+    assert last["score"] == pytest.approx(log["score"].iloc[-1], rel=1e-5)  # six digits in the log
 
 
 def test_the_best_generator_has_the_lowest_score_and_the_last_one_is_the_latest(
@@ -141,7 +141,7 @@ def test_planes_that_the_images_say_nothing_of_are_left_out_of_the_facts(
 ) -> None:
     flat = Fidelity(0.1, {"z": PlaneErrors(0.0, 0.0)})
     monkeypatch.setattr(runs, "judge", lambda *_, **__: flat)
-    facts = load_model(finished(tmp_path / "run", "training.steps=2")).facts
+    facts = load_model(finished(tmp_path / "run", "training.steps=2") / "last.safetensors").facts
     # Strict JSON: no word like NaN.
     fidelity = json.loads(facts["fidelity"], parse_constant=pytest.fail)
     assert fidelity.keys() >= {"fraction", "s2_z"}
@@ -163,6 +163,7 @@ def test_validation_noise_is_the_same_at_each_evaluation_and_no_seed_of_a_user(
     assert first == second
     assert len({seed for _, seed in first}) == 3
     assert all(size == 64 and seed >= 2**63 for size, seed in first)
+    assert 2**63 > evaluation.SEED >= 2**62  # nor that of the last choice
     finished(tmp_path / "other", "training.validation_volumes=3", seed=1)
     assert seeds[6:] == seeds[:6]  # whatever the seed of the run
 
@@ -263,7 +264,7 @@ def test_the_summary_says_where_the_run_stands(whole: Path, tmp_path: Path) -> N
     run = start(tmp_path / "run")
     assert run.summary() == f"{tmp_path / 'run'}: step 0 of 4, not yet evaluated"
     run.train()
-    best = min(run.rows, key=lambda row: row["score"])
+    kept = json.loads(load_model(tmp_path / "run").facts["fidelity"])
     assert run.summary().startswith(
-        f"{tmp_path / 'run'}: step 4 of 4; best at step {best['step']}: wasserstein "
+        f"{tmp_path / 'run'}: step 4 of 4; kept: step {kept['step']}: wasserstein "
     )

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-import torch
 from small_runs import SETTINGS, draw_nothing
 
 from benchmarks import cases, ingredients, learning, train_pretrained
 from metrics.shapes import gaussian_random_field
-from slicegan.checkpoint import WEIGHTS, load_model
-from slicegan.runs import LAST, Run
+from slicegan.checkpoint import load_model
+from slicegan.runs import Run
 
 
 @pytest.fixture
@@ -25,8 +23,6 @@ def snow(monkeypatch: pytest.MonkeyPatch) -> None:
     case = cases.Case("snow", preset="tiny", settings=SETTINGS)
     monkeypatch.setattr(train_pretrained, "CASES", {"snow": case})
     monkeypatch.setattr(train_pretrained, "TEST_SIDE", 40)
-    monkeypatch.setattr(train_pretrained, "CALIBRATION_VOLUMES", 2)
-    monkeypatch.setattr(train_pretrained, "CHOICE_VOLUMES", 2)
     draw_nothing(monkeypatch)
 
 
@@ -60,22 +56,6 @@ def test_a_generator_is_trained_on_where_it_stopped_and_shipped_with_a_card(
     assert table.lattice.notna().all()
     assert learning.main(["shipped"]) == 2
     assert "shipped holds no run" in capsys.readouterr().err
-
-
-def test_the_better_of_best_and_last_is_shipped(
-    snow: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert train_pretrained.main(["snow", "--out", "shipped"]) == 0
-    folder = Path("runs/snow_0")
-    run = train_pretrained.start("snow", folder, seed=0, device=torch.device("cpu"))
-    for scores, better in (((0.5, 1.0), WEIGHTS), ((1.0, 0.5), LAST)):
-        rows = iter(SimpleNamespace(row=lambda score=score: {"score": score}) for score in scores)
-        monkeypatch.setattr(train_pretrained, "judge", lambda *_, of=rows, **__: next(of))
-        model, errors = train_pretrained.chosen(run, folder)
-        step = json.loads(load_model(folder / better).facts["fidelity"])["step"]
-        assert errors == {"step": step, "score": 0.5}
-        assert model.generator.config.calibrated
 
 
 def test_ingredients_go_on_where_they_stopped(
