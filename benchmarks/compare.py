@@ -25,7 +25,7 @@ from metrics.comparison import Comparison, check_metrics, compare
 from metrics.fraction import volume_fraction
 from metrics.io import RAW, read
 from metrics.matching import absent, match
-from metrics.measuring import ALL_METRICS
+from metrics.measuring import ALL_METRICS, affordable_workers
 from metrics.provenance import machine, versions
 from metrics.report import check_folder, terminal_table, write_report
 from metrics.sampling import Sampling, plan_subvolumes
@@ -160,8 +160,11 @@ def preflight(
         lines.append("gen and real hold the same data: intervals are of paired differences")
     if args.periodic_gen and any(v.shape != sampling.shape for v in gen.volumes):
         lines.append("gen is cut into sub-volumes: --periodic-gen has no effect")
-    workers = _workers(args)
-    seconds = _estimate(sampling, len(real.volumes[0].phases), metrics, args.solver, workers)
+    phases = len(real.volumes[0].phases)
+    workers = affordable_workers(
+        sampling.shape, phases, tuple(metrics), args.max_lag, args.solver, args.workers
+    )
+    seconds = _estimate(sampling, phases, metrics, args.solver, workers)
     lines.append(f"estimated time: {_duration(seconds)} on {workers} cores")
     return lines
 
@@ -233,12 +236,6 @@ def _parser() -> Parser:
     add("--fail-on", choices=tuple(FAIL_ANSWERS), default="never", help="answer to exit with 3 on")
     add("--quiet", action="store_true", help="print nothing but errors")
     return parser
-
-
-def _workers(args: argparse.Namespace) -> int:
-    from joblib import effective_n_jobs
-
-    return effective_n_jobs(args.workers) if args.workers else 1
 
 
 def _size(v: Volume) -> str:

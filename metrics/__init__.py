@@ -12,6 +12,7 @@ from metrics.fraction import fraction_profile, volume_fraction
 from metrics.integral_range import Representativity, representativity
 from metrics.io import read, write
 from metrics.measuring import ALL_METRICS
+from metrics.sizes import peak_bytes
 from metrics.surface import interface_areas, specific_surface_area
 from metrics.tensor import diffusivity_tensor
 from metrics.thickness import Thickness, local_thickness
@@ -52,6 +53,7 @@ __all__ = [
     "interface_areas",
     "lineal_path",
     "local_thickness",
+    "peak_bytes",
     "percolation",
     "read",
     "representativity",

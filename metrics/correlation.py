@@ -150,6 +150,13 @@ def two_point_map(
     return found
 
 
+def padded(shape: Sequence[int], reach: Sequence[int], *, periodic: bool) -> list[int]:
+    """Sides of the transforms: lags up to `reach` wrap around in periodic volumes alone."""
+    if periodic:
+        return list(shape)
+    return [fft.next_fast_len(n + lag) for n, lag in zip(shape, reach, strict=True)]
+
+
 def _reach(v: Volume, max_lag: int) -> list[int]:
     return [min(max_lag, n - 1) for n in v.shape]
 
@@ -164,10 +171,7 @@ def _map(
     i = v.mask(phase)
     j = i if other is None else v.mask(other)
     phi_i, phi_j = i.mean(), j.mean()
-    if periodic:
-        sizes = list(v.shape)
-    else:
-        sizes = [fft.next_fast_len(n + lag) for n, lag in zip(v.shape, reach, strict=True)]
+    sizes = padded(v.shape, reach, periodic=periodic)
     first = _spectrum(i, phi_i, sizes)
     second = first if j is i else _spectrum(j, phi_j, sizes)
     covariance = _correlate(first, second, sizes, lags)

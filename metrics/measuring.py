@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -17,8 +18,9 @@ from metrics.answer import CURVE
 from metrics.cache import keep, recall
 from metrics.correlation import two_point_correlation
 from metrics.description import METRICS, Row, measure
+from metrics.sizes import peak_bytes
 from metrics.volume import AXES, Volume
-from metrics.workers import in_parallel
+from metrics.workers import affordable, in_parallel
 
 ALL_METRICS = (*METRICS, CURVE)
 
@@ -71,6 +73,8 @@ def measure_all(
     """
     from tqdm import tqdm
 
+    largest = max((v for v, _ in tasks), key=lambda v: v.labels.size)
+    workers = affordable_workers(largest.shape, len(largest.phases), names, lag, solver, workers)
     scalars = tuple(name for name in names if name != CURVE)
     # Memory maps and views would be copied whole into each worker: send the sub-volume alone.
     calls = (
@@ -83,6 +87,26 @@ def measure_all(
     measured = in_parallel(_measure_block, calls, workers)
     hidden = None if progress else True  # None: hidden in a pipe or a file only
     return list(tqdm(measured, total=len(tasks), unit="sub-volume", disable=hidden))
+
+
+def affordable_workers(
+    shape: tuple[int, ...],
+    phases: int,
+    names: tuple[str, ...],
+    lag: int | None,
+    solver: str,
+    workers: int,
+) -> int:
+    """How many of so many processes can measure volumes of such a shape in the free memory.
+
+    Raises
+    ------
+    InputError
+        If not even one can.
+    """
+    labels = math.prod(shape)  # of one byte
+    peak = peak_bytes(names, shape, phases, max_lag=lag, solver=solver)
+    return affordable(workers, labels + peak)
 
 
 def peak_memory() -> int:

@@ -10,18 +10,37 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from typing import Any, TypeVar
 
+from metrics.memory import check_memory, free_memory
 from metrics.threads import at_most
 from metrics.volume import InputError
 
 T = TypeVar("T")
 
 WATCH_SECONDS = 1.0
+PROCESS_BYTES = 2**28  # of Python and its libraries
+SMALLER = "measure smaller sub-volumes (--subvolume), or fewer metrics (--metrics)"
 
 
 def check_workers(count: int) -> None:
     """Raise `InputError` if so many processes cannot be."""
     if count == 0:
         raise InputError("workers must be a number of processes, or -1 for all cores")
+
+
+def affordable(workers: int, nbytes: int) -> int:
+    """How many of so many processes, each of which takes `nbytes`, the free memory holds.
+
+    Raises
+    ------
+    InputError
+        If it does not hold one.
+    """
+    from joblib import effective_n_jobs
+
+    check_workers(workers)
+    check_memory(nbytes, remedy=SMALLER)
+    wanted = effective_n_jobs(workers)
+    return wanted if wanted == 1 else max(1, min(wanted, free_memory() // (nbytes + PROCESS_BYTES)))
 
 
 def in_parallel(
