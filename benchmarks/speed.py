@@ -53,16 +53,13 @@ class Row:
 
 
 def our_counts(labels: Labels) -> float:
-    from metrics.fraction import fractions_of
-    from metrics.neighbourhood import count_neighbourhood
-    from metrics.surface import face_areas
-    from metrics.tpb import edge_density
-    from metrics.volume import as_volume
+    from metrics import interface_areas, specific_surface_area, tpb_density, volume_fraction
 
-    counts = count_neighbourhood(as_volume(labels))
-    fractions_of(counts)
-    edge_density(counts)
-    return face_areas(counts)[0, 1]
+    volume_fraction(labels)
+    for phase in range(3):
+        specific_surface_area(labels, phase=phase, estimator="faces")
+    tpb_density(labels)
+    return interface_areas(labels, estimator="faces")[0, 1]
 
 
 def taufactor_counts(labels: Labels) -> float:
@@ -155,7 +152,7 @@ def taufactor_percolation(labels: Labels) -> float:
 
 ROWS = {
     "counts": Row(
-        "volume fractions, all interface areas, TPB",
+        "volume fractions, surfaces, interface areas, TPB",
         "TauFactor: its four functions",
         our_counts,
         taufactor_counts,

@@ -35,6 +35,7 @@ FORMATS: dict[str, tuple[Reader, Writer]] = {
     **dict.fromkeys(RAW, (read_raw, write_raw)),
 }
 UNCOMPRESSED = (write_npy, write_raw, write_h5)
+DEFLATE_MOST = 1032  # times smaller, at most
 
 
 def read(
@@ -208,8 +209,7 @@ def write_slices(
         location, dataset = split_path(path)
         _, writer = _format(location, folder=not location.suffix)
         values, dtype = original_values(phases, present)
-        if writer in UNCOMPRESSED:
-            _check_disk(location, math.prod(shape) * dtype.itemsize)
+        check_disk(location, math.prod(shape) * dtype.itemsize)
         header = {
             "shape": list(shape),
             "spacing": list(check_spacing(spacing)),
@@ -225,13 +225,20 @@ def write_slices(
                 raise InputError(f"more slices than the shape {shape} holds")
 
 
-def _check_disk(path: Path, nbytes: int) -> None:
-    """Raise `InputError` if a file of this size would not fit onto its disk."""
+def check_disk(path: Path, nbytes: int) -> None:
+    """Raise `InputError` if so many bytes of voxels cannot fit onto the disk of a path.
+
+    A compressed format may take next to nothing, but never less than DEFLATE can.
+    """
+    _, writer = _format(path, folder=not path.suffix)
+    plain = writer in UNCOMPRESSED
+    needed = nbytes if plain else nbytes // DEFLATE_MOST
     free = shutil.disk_usage(path.parent).free
-    if nbytes > free:
+    if needed > free:
+        least = "" if plain else "at least "
         raise InputError(
-            f"needs {nbytes / 2**30:.3g} GiB on the disk, {free / 2**30:.3g} GiB are free: "
-            "choose another folder, or .tif, which is compressed"
+            f"needs {least}{needed / 2**30:.3g} GiB on the disk, {free / 2**30:.3g} GiB are free: "
+            "ask for less, or choose another folder" + (", or .tif, which is compressed" * plain)
         )
 
 

@@ -11,7 +11,8 @@ import io
 import json
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -219,14 +220,20 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, Any]:
             content = kept
         elif content[-22:-18] != ZIP_END:  # where one of an earlier version ends
             raise InputError(f"cannot be read (its end is missing): {remedy}")
-        try:
+        with code_refused(remedy):
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
-            # PyTorch advises to run the code that it has found.
-            raise InputError(f"cannot be read (not tensors and numbers alone): {remedy}") from error
         if not isinstance(state, dict):
             raise InputError(f"holds a {type(state).__name__}, not the state of a run: {remedy}")
         return state
+
+
+@contextmanager
+def code_refused(remedy: str) -> Iterator[None]:
+    """Say that a file holds more than data; PyTorch would advise to run the code that it found."""
+    try:
+        yield
+    except pickle.UnpicklingError as error:
+        raise InputError(f"cannot be read (not tensors and numbers alone): {remedy}") from error
 
 
 def _locate(source: str | os.PathLike[str]) -> Traversable:

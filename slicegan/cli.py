@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from metrics.arguments import Parser, phase_table, spacing
 from metrics.commands import INTERRUPTED, exit_status
+from metrics.files import one_line
+from metrics.io import check_disk
 from metrics.volume import AXES, InputError, check_spacing
 from slicegan.config import DataConfig, Kind
 from slicegan.settings import override, preset
@@ -29,7 +32,7 @@ OF_IMAGES = ("generator.channels", "generator.output", "critic.channels")
 # Options that a run keeps, so that --resume cannot change them.
 OF_RUN = (
     *("image", "axis", "preset", "set", "seed", "stop_after"),
-    *("kind", "phases", "spacing", "unit", "isotropic", "flips"),
+    *("kind", "phases", "spacing", "unit", "isotropic", "flips", "pages"),
 )
 
 
@@ -83,7 +86,16 @@ def generate(args: argparse.Namespace) -> bool:
     from slicegan.checkpoint import load_model
     from slicegan.generation import stream
 
+    if not args.out.name:
+        raise InputError(f"--out must name a file, got {args.out}: e.g. gen.tif")
+    if args.count < 1:
+        raise InputError(f"--count must be at least 1, got {args.count}")
+    if min(args.size) < 1:
+        raise InputError(f"--size must be positive, got {','.join(map(str, args.size))}")
     model, device = load_model(args.model), _device(args.device)
+    voxels = math.prod(args.size) * (3 if model.material.kind == "colour" else 1)
+    with one_line(args.out, "written", "choose another folder"):
+        check_disk(args.out, args.count * voxels)
     for index, path in enumerate(_numbered(args.out, args.count)):
         stream(
             model,
@@ -158,6 +170,7 @@ def _data(args: argparse.Namespace) -> DataConfig:
         unit=args.unit,
         isotropic=True if args.isotropic else None,
         flips=args.flips,
+        pages=args.pages,
     )
 
 
@@ -178,16 +191,14 @@ def _device(name: str | None) -> torch.device:
     return torch.device(name)
 
 
-def _numbered(path: Path, count: int) -> list[Path]:
+def _numbered(path: Path, count: int) -> Iterator[Path]:
     """The file itself, or so many files ``gen_0.tif``, ``gen_1.tif``, ..."""
-    if not path.name:
-        raise InputError(f"--out must name a file, got {path}: e.g. gen.tif")
-    if count < 1:
-        raise InputError(f"--count must be at least 1, got {count}")
     if count == 1:
-        return [path]
+        yield path
+        return
     digits = len(str(count - 1))
-    return [path.with_stem(f"{path.stem}_{index:0{digits}}") for index in range(count)]
+    for index in range(count):
+        yield path.with_stem(f"{path.stem}_{index:0{digits}}")
 
 
 def _decoded(fact: str) -> object:
@@ -247,6 +258,7 @@ def _train_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     add("--stop-after", type=_seconds, metavar="TIME", help="steps that fit it: 90s, 30m or 2h")
     add("--resume", action="store_true", help="go on with a run that was stopped")
     add("--isotropic", action="store_true", help="a volume's axes are alike")
+    add("--pages", action="store_true", help="pages of a TIFF are images of their own")
     add("--flips", default="", metavar="AXES", help="mirror symmetries, e.g. yx, if not isotropic")
     _add_material(add)
     add("--seed", type=int, default=0, help="(%(default)s)")

@@ -29,9 +29,9 @@ STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 class Layer(NamedTuple):
     """One transposed convolution: kernel, stride and padding, equal along all axes."""
 
-    kernel: PositiveInt
-    stride: PositiveInt
-    padding: NonNegativeInt
+    kernel: Annotated[int, Field(ge=1, le=64)]
+    stride: Annotated[int, Field(ge=1, le=64)]
+    padding: Annotated[int, Field(ge=0, le=64)]
 
 
 @dataclass(frozen=True)
@@ -248,6 +248,8 @@ class DataConfig:
         Whether all axes are alike; None: those of 2D images without axes are, or with one image.
     flips : str
         Axes along which an anisotropic material may be mirrored.
+    pages : bool
+        Whether the pages of a TIFF are 2D images of their own.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -259,6 +261,7 @@ class DataConfig:
     unit: str | None = None
     isotropic: bool | None = None
     flips: str = ""
+    pages: bool = False
 
 
 @dataclass(frozen=True)

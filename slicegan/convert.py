@@ -8,9 +8,12 @@ strides, filters and paddings of the critic's and of the generator's layers.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import pickle
+import pickletools
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +26,7 @@ from torch import Tensor
 from metrics.files import one_line
 from metrics.provenance import versions
 from metrics.volume import InputError, Phase
-from slicegan.checkpoint import Model, assemble
+from slicegan.checkpoint import Model, assemble, code_refused
 from slicegan.config import GeneratorConfig, Kind, Layer, Material
 from slicegan.data import voxel_size
 from slicegan.images import check_kind
@@ -31,6 +34,7 @@ from slicegan.networks import RESIZE_KERNEL, admissible
 from slicegan.settings import from_json, to_json
 
 LISTS = ("dk", "ds", "df", "dp", "gk", "gs", "gf", "gp")
+PICKLE_BYTES = 2**16  # 20 times what the longest lists take
 MODULES = {"convs": "convs", "bns": "norms", "rcconv": "resize"}
 
 
@@ -118,8 +122,7 @@ class _NumbersOnly(pickle.Unpickler):
 
 def _read_params(path: str | os.PathLike[str]) -> Params:
     with one_line(path, "read", "give the _params.data that the original saved"):
-        with Path(path).open("rb") as file:
-            lists = _NumbersOnly(file).load()
+        lists = _NumbersOnly(io.BytesIO(_small_pickle(Path(path)))).load()
         if not _are_lists(lists):
             raise InputError(f"does not hold the {len(LISTS)} lists of numbers {', '.join(LISTS)}")
         ours = dict(zip(LISTS[4:], lists[4:], strict=True))
@@ -131,6 +134,18 @@ def _read_params(path: str | os.PathLike[str]) -> Params:
                 "than layers is needed"
             )
         return original
+
+
+def _small_pickle(path: Path) -> bytes:
+    """Content of a pickle that cannot make more than its own size of memory."""
+    if path.stat().st_size > PICKLE_BYTES:
+        raise InputError(f"has more than {PICKLE_BYTES} bytes, lists of layers are shorter")
+    content = path.read_bytes()
+    # A place in the memo is memory: nine bytes that name place 2^28 take gigabytes.
+    for operation, argument, _ in pickletools.genops(content):
+        if "PUT" in operation.name and isinstance(argument, int) and argument > PICKLE_BYTES:
+            raise InputError(f"asks for {argument} places, lists of layers need few: refused")
+    return content
 
 
 def _are_lists(lists: Any) -> bool:
@@ -145,10 +160,20 @@ def _are_lists(lists: Any) -> bool:
 
 def _read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     with one_line(path, "read", "give the _Gen.pt that the original saved"):
-        stored = torch.load(path, map_location="cpu", weights_only=True)
+        _check_stored(Path(path))
+        with code_refused("give the _Gen.pt that the original saved"):
+            stored = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(stored, dict) or not all(map(torch.is_tensor, stored.values())):
             raise InputError("holds no weights: give the _Gen.pt that the original saved")
         return {str(name).removeprefix("module."): tensor for name, tensor in stored.items()}
+
+
+def _check_stored(path: Path) -> None:
+    """Raise `InputError` if a file is compressed: it may unpack to any size."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                raise InputError("is compressed, which PyTorch's files are not: refused")
 
 
 def _config(original: Params, kind: Kind, *, resize: bool, latent_size: int) -> GeneratorConfig:

@@ -21,7 +21,7 @@ from metrics.labelling import label_values, original_values
 from metrics.units import normal_unit
 from metrics.volume import AXES, InputError, Phase, axis_index, check_spacing, unique_labels
 from slicegan.config import Kind, Material
-from slicegan.images import check_kind, is_volume, read_image
+from slicegan.images import check_kind, is_volume, read_image, read_pages
 from slicegan.sources import PLANES, Axes, Source, slices
 
 FilePath = str | os.PathLike[str]
@@ -32,11 +32,15 @@ Stacks = dict[Axes, tuple[Tensor, ...]]
 
 @dataclass(frozen=True)
 class TrainingFile:
-    """A file learnt from: its path, its SHA-256 and the axes normal to its slices."""
+    """A file learnt from: its path, its SHA-256, the axes normal to its slices.
+
+    `images` is the number of stacks that each source of these axes has of it.
+    """
 
     path: str
     sha256: str
     axes: Axes
+    images: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +66,7 @@ def load_training_data(
     unit: str | None = None,
     isotropic: bool | None = None,
     flips: str = "",
+    pages: bool = False,
 ) -> TrainingData:
     """Read what a generator learns from; axes with the same files share a source.
 
@@ -86,6 +91,8 @@ def load_training_data(
         Axes along which an anisotropic material is its own mirror image, e.g. ``"yx"``: slices
         are flipped along these at random. A direction of a shared image is flipped if any of the
         axes it shows is named.
+    pages : bool
+        Whether the pages of a TIFF are 2D images of their own, not slices of a volume.
 
     Returns
     -------
@@ -103,11 +110,12 @@ def load_training_data(
     if phases is not None and kind != "phases":
         raise InputError(f"phases= does not apply to {kind} images: leave it out")
     paths = [] if isinstance(images, Mapping) else _paths(images)
-    if len(paths) == 1 and is_volume(paths[0], kind=kind):
+    if len(paths) == 1 and not pages and is_volume(paths[0], kind=kind):
         if kind != "phases":
             raise InputError(f"{paths[0]}: a {kind} volume: give 2D images of it, for each axis")
         material, stacks = _from_volume(paths[0], phases, spacing, unit, isotropic)
-        files = [TrainingFile(paths[0], _sha256(paths[0]), AXES)]
+        pooled = len(AXES) if isotropic else 1
+        files = [TrainingFile(paths[0], _sha256(paths[0]), AXES, pooled)]
     else:
         groups: dict[Axes, list[str]] = (
             _per_axis(images) if isinstance(images, Mapping) else {AXES: paths}
@@ -117,10 +125,14 @@ def load_training_data(
         if isotropic and len(groups) > 1:
             raise InputError("axes of an isotropic material share all images: give one list")
         isotropic = len(groups) == 1 if isotropic is None else isotropic
-        material, stacks = _from_images(groups, kind, phases, voxel_size(spacing, unit))
-        digests = {path: _sha256(path) for paths in groups.values() for path in paths}
+        every = dict.fromkeys(path for paths in groups.values() for path in paths)
+        named = {path: _images(path, kind, pages=pages) for path in every}
+        material, stacks = _from_images(groups, named, kind, phases, voxel_size(spacing, unit))
+        digests = {path: _sha256(path) for path in every}
         files = [
-            TrainingFile(path, digests[path], axes) for axes in groups for path in groups[axes]
+            TrainingFile(path, digests[path], axes, len(named[path]))
+            for axes in groups
+            for path in groups[axes]
         ]
     if kind == "phases":
         original_values(material.phases)  # that generated volumes can be written
@@ -153,21 +165,33 @@ def _from_volume(
     return Material("phases", volume.phases, volume.spacing, volume.unit), stacks
 
 
+def _images(path: str, kind: Kind, *, pages: bool) -> dict[str, NDArray[Any]]:
+    """Images of a file by what messages call them."""
+    if not pages:
+        return {path: read_image(path, kind=kind)}
+    return {f"{path} page {k}": image for k, image in enumerate(read_pages(path, kind=kind), 1)}
+
+
 def _from_images(
     groups: Mapping[Axes, list[str]],
+    of_files: Mapping[str, Mapping[str, NDArray[Any]]],
     kind: Kind,
     phases: Mapping[str, int] | None,
     scale: tuple[tuple[float, float, float], str],
 ) -> tuple[Material, Stacks]:
     """Each image as a stack of one slice."""
-    images = {path: read_image(path, kind=kind) for paths in groups.values() for path in paths}
+    images = {name: image for some in of_files.values() for name, image in some.items()}
     named: tuple[Phase, ...] = ()
     if kind == "phases":
         images, named = _labelled(images, phases)
     elif kind == "grey":
         images = {path: image[..., np.newaxis] for path, image in images.items()}
     stacks = {
-        axes: tuple(torch.from_numpy(np.ascontiguousarray(images[path]))[None] for path in paths)
+        axes: tuple(
+            torch.from_numpy(np.ascontiguousarray(images[name]))[None]
+            for path in paths
+            for name in of_files[path]
+        )
         for axes, paths in groups.items()
     }
     return Material(kind, named, *scale), stacks

@@ -21,6 +21,7 @@ Box = tuple[Span, Span, Span]  # along z, y, x
 
 # What the activations of one tile may take: 128 voxels a side for the paper's network.
 TILE_BYTES = 2**28
+NOISE_BYTES = 12  # a number of latent noise: itself, and the bits and float64 that it is made of
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +116,17 @@ class Field:
                 values = values[0] if self.kind == "grey" else values.movedim(0, -1)
             voxels: NDArray[np.uint8] = values.to(torch.uint8).cpu().numpy()
         return voxels
+
+
+def slab_bytes(field: Field) -> int:
+    """Bytes that a slab, its latent noise and the activations of a tile take."""
+    _, y, x = field.window
+    z = max(field.tiles()[0], key=lambda span: span[1] - span[0])
+    sites = math.prod(lengths(field.sites((z, y, x))))
+    voxels = math.prod(lengths((z, y, x))) * math.prod(field.samples)
+    tile = activation_bytes(field.generator, max(lengths((z, y, x)))) if field.tile is None else 0
+    channels = field.generator.config.latent_channels
+    return voxels + NOISE_BYTES * channels * sites + max(tile, TILE_BYTES)
 
 
 def slabs(field: Field, *, progress: bool = False) -> Iterator[NDArray[np.uint8]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import operator
 import os
 from collections.abc import Sequence
@@ -13,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.io import write_slices
+from metrics.memory import check_memory
 from metrics.solvers import check_device
 from metrics.volume import AXES, InputError, Phase, Volume, periodic_axes
 from slicegan.checkpoint import Model, load_model
 from slicegan.config import Material
-from slicegan.field import Field, slabs, tile_side
+from slicegan.field import Field, slab_bytes, slabs, tile_side
 from slicegan.latent import check_key
 from slicegan.networks import Generator, admissible
 
@@ -87,6 +89,7 @@ def generate(
         raise InputError(f"count must be at least 1, got {count}")
     model = model if isinstance(model, Model) else load_model(model)
     field = _field(model, size, seed, origin, periodic, device)
+    _check_memory(field, whole=count)
     volumes = [
         _whole(replace(field, index=index), model.material, progress) for index in range(count)
     ]
@@ -127,6 +130,7 @@ def stream(
     model = model if isinstance(model, Model) else load_model(model)
     material = model.material
     field = replace(_field(model, size, seed, origin, periodic, device), index=index)
+    _check_memory(field, whole=0)
     write_slices(
         (image for slab in slabs(field, progress=progress) for image in slab),
         path,
@@ -169,6 +173,15 @@ def _field(
     return Field(
         _ready(generator, device), model.material.kind, seed, 0, (z, y, x), (pz, py, px), tile
     )
+
+
+def _check_memory(field: Field, *, whole: int) -> None:
+    """Raise `InputError` if a slab beside so many whole volumes does not fit into memory."""
+    voxels = math.prod(field.shape) * math.prod(field.samples)
+    remedy = "ask for fewer voxels or volumes"
+    if whole:
+        remedy += ", or `stream` them into files"
+    check_memory(whole * voxels + slab_bytes(field), remedy=remedy)
 
 
 def _ready(generator: Generator, device: str | None) -> Generator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,6 +19,7 @@ from metrics.volume import MAX_PHASES, InputError, unique_labels
 from slicegan.config import Kind
 
 TIFF = (".tif", ".tiff")
+PIXEL_BYTES = 9  # that reading takes at most: values sorted, and the labels made of them
 REMEDY = "it is damaged or not what its name says, export it again"
 
 
@@ -58,14 +60,46 @@ def read_image(path: str | os.PathLike[str], *, kind: Kind = "phases") -> NDArra
     """
     check_kind(kind)
     with one_line(path, "read", REMEDY):
-        pixels = _one_channel_if_equal(_without_alpha(_read(Path(path), kind)), kind)
-        if pixels.size == 0:
-            raise InputError(f"an image of shape {pixels.shape} holds no pixel")
-        if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-            raise InputError("holds NaN or infinite values: fill or cut them away")
-        if kind == "phases":
-            return _whole_numbers(pixels)
-        return _bytes(pixels)
+        return _understood(_read(Path(path), kind), kind)
+
+
+def read_pages(path: str | os.PathLike[str], *, kind: Kind = "phases") -> list[NDArray[Any]]:
+    """Read a TIFF whose pages are 2D images of their own, each as `read_image` would.
+
+    Raises
+    ------
+    InputError
+        As `read_image`, with the number of the page; also if the file is no TIFF.
+    """
+    check_kind(kind)
+    with one_line(path, "read", REMEDY):
+        location = Path(path)
+        _check_file(location)
+        if location.suffix.lower() not in TIFF:
+            raise InputError("only a TIFF has pages: leave out --pages")
+        pages = []
+        for number, pixels in enumerate(_tiff_pages(location), 1):
+            with one_line(f"page {number}", "read", REMEDY):
+                pages.append(_understood(pixels, kind))
+        return pages
+
+
+def _understood(pixels: NDArray[Any], kind: Kind) -> NDArray[Any]:
+    """Pixels of a file as this kind of image."""
+    if pixels.dtype.kind not in "biuf":
+        raise InputError(f"{pixels.dtype} values are no image: save numbers")
+    if pixels.ndim != 2 and not (pixels.ndim == 3 and pixels.shape[2] <= 4):
+        raise InputError(
+            f"an array of shape {pixels.shape} where a 2D image is expected: "
+            "save one slice, or give a 3D volume alone"
+        )
+    check_memory(PIXEL_BYTES * pixels.size, remedy="crop it")
+    pixels = _one_channel_if_equal(_without_alpha(pixels), kind)
+    if pixels.size == 0:
+        raise InputError(f"an image of shape {pixels.shape} holds no pixel")
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise InputError("holds NaN or infinite values: fill or cut them away")
+    return _whole_numbers(pixels) if kind == "phases" else _bytes(pixels)
 
 
 def is_volume(path: str | os.PathLike[str], *, kind: Kind = "phases") -> bool:
@@ -120,13 +154,6 @@ def _read(path: Path, kind: Kind) -> NDArray[Any]:
         pixels = np.array(np.lib.format.open_memmap(path, mode="r"))
     else:
         raise InputError(f"unknown type {suffix!r}: use {', '.join((*TIFF, *SUFFIXES, '.npy'))}")
-    if pixels.dtype.kind not in "biuf":
-        raise InputError(f"{pixels.dtype} values are no image: save numbers")
-    if pixels.ndim != 2 and not (pixels.ndim == 3 and pixels.shape[2] <= 4):
-        raise InputError(
-            f"an array of shape {pixels.shape} where a 2D image is expected: "
-            "save one slice, or give a 3D volume alone"
-        )
     return pixels
 
 
@@ -140,6 +167,20 @@ def _read_tiff(path: Path) -> NDArray[Any]:
         check_memory(series.size * series.dtype.itemsize)
         pixels: NDArray[Any] = series.asarray()
     return np.moveaxis(pixels, series.axes.index("S"), -1) if "S" in series.axes else pixels
+
+
+def _tiff_pages(path: Path) -> Iterator[NDArray[Any]]:
+    """Pixels of each page, (H, W) or (H, W, channels); pages may differ in size."""
+    import tifffile
+
+    with damage_refused(), tifffile.TiffFile(path) as tif:
+        check_memory(sum(series.size * series.dtype.itemsize for series in tif.series))
+        for series in tif.series:
+            pixels: NDArray[Any] = series.asarray()
+            colour = "S" in series.axes
+            if colour:
+                pixels = np.moveaxis(pixels, series.axes.index("S"), -1)
+            yield from pixels.reshape(-1, *pixels.shape[-3 if colour else -2 :])
 
 
 def _without_alpha(pixels: NDArray[Any]) -> NDArray[Any]:

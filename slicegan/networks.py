@@ -137,7 +137,10 @@ class Generator(nn.Module):
 
     def latent(self, size: int) -> int:
         """Fewest latent sites along an axis that give at least so many voxels."""
-        n = 1
+        # Sizes grow by the stride, up to the rounding of an interpolation: start just below.
+        far = 10**6
+        stride = (self.size(far) - self.size(1)) / (far - 1)
+        n = max(1, int((size - self.size(1)) / stride) - 1)
         while self.size(n) < size:
             n += 1
         return n

@@ -25,6 +25,7 @@ PENALTY = 8
 # Timing stops at a batch that takes so long: it keeps any device busy.
 TIMING_SECONDS = 0.2
 FLOAT_BYTES = 4
+S2_BYTES = 14  # a pixel, that measuring an image takes (`slicegan.fidelity.reference`)
 META = torch.device("meta")
 
 
@@ -218,6 +219,8 @@ def check_memory(data: TrainingData, config: Config, device: torch.device) -> No
         free=torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None,
         remedy="lower training.critic_volumes, training.generator_volumes or filters",
     )
+    largest = max(image.numel() for source in data.sources for image in source.images)
+    metrics.memory.check_memory(S2_BYTES * largest, remedy="crop the images")
 
 
 def kept_bytes(network: nn.Module, example: Tensor) -> int:
@@ -297,16 +300,19 @@ def _shown(source: Source, config: Config) -> tuple[int, int, int]:
 
 
 def _names(data: TrainingData, source: Source) -> list[str]:
-    """Name of the file of each image; one volume has several."""
-    files = [file.path for file in data.files if set(source.axes) <= set(file.axes)]
-    return files * (len(source.images) // len(files))
+    """Name of the file of each image."""
+    files = (file for file in data.files if set(source.axes) <= set(file.axes))
+    return [file.path for file in files for _ in range(file.images)]
 
 
 def _check_image(name: str, image: Tensor, size: int, material: Material) -> None:
     """Raise `InputError` if slices of an image are too small, or of one phase."""
     height, width = image.shape[1:3]
     if min(height, width) < size:
-        raise InputError(f"{name} is {height}x{width}, the crop {size}x{size}: use a larger image")
+        remedy = "use a larger image"
+        if len(image) > 1:
+            remedy = "use a larger volume, or --pages if its pages are images of their own"
+        raise InputError(f"{name} is {height}x{width}, the crop {size}x{size}: {remedy}")
     if material.kind == "phases" and material.channels < 2:
         raise InputError(f"{name} shows one phase alone: nothing can be learnt from it")
 

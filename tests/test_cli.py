@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import shlex
+import signal
 import subprocess
 import sys
 import tomllib
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import original_networks as original
 import pytest
+import tifffile
 import torch
 from small_runs import SETTINGS, draw_nothing, image_file
 
@@ -26,6 +28,7 @@ from slicegan.cli import main
 from slicegan.convert import convert
 from slicegan.generation import generate
 from slicegan.record import read_record
+from slicegan.runs import Run
 from slicegan.settings import presets
 
 ROOT = Path(__file__).parents[1]
@@ -261,7 +264,8 @@ def test_module_and_installed_command_are_the_same_program(
 ) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     module, _, name = project["scripts"]["slicegan"].partition(":")
-    assert getattr(importlib.import_module(module), name) is main
+    assert module == "slicegan.__main__"  # what `python -m slicegan` runs
+    assert callable(getattr(importlib.import_module(module), name))
     monkeypatch.setenv("COLUMNS", "80")
     for argument in ("--help", "nonsense"):
         with pytest.raises(SystemExit) as left:
@@ -277,3 +281,30 @@ def test_the_command_is_quick_to_help() -> None:
     """PyTorch, which takes seconds to load, is not loaded for ``--help``."""
     code = "import sys, slicegan.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_pages_of_a_tiff_are_images_of_their_own(tmp_path: Path) -> None:
+    images = [np.load(image_file(tmp_path / "a.npy", seed=seed)) for seed in range(3)]
+    tifffile.imwrite(tmp_path / "pages.tif", np.array(images, np.uint8), photometric="minisblack")
+    out = tmp_path / "run"
+    command("train", tmp_path / "pages.tif", "--pages", "--out", out, *TINY, "--quiet")
+    assert read_record(out).data.pages
+    run = Run.resume(out, device=torch.device("cpu"))
+    assert [tuple(image.shape) for image in run.data.sources[0].images] == 3 * [(1, 40, 40)]
+    assert [file.images for file in run.data.files] == [3]
+
+
+def test_ctrl_c_while_libraries_are_imported_leaves_no_traceback() -> None:
+    code = """
+import builtins, os, signal
+real = builtins.__import__
+def interrupted(name, *args, **kwargs):
+    if name == "slicegan.cli":
+        os.kill(os.getpid(), signal.SIGINT)
+    return real(name, *args, **kwargs)
+from slicegan.__main__ import main
+builtins.__import__ = interrupted
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")

@@ -171,6 +171,8 @@ def test_resuming(options: list[str], said: str, refused: Callable[..., str]) ->
         (["foreign.safetensors", "--size", "32"], "foreign.safetensors: not a generator of format"),
         # A million gigabytes: no disk of today has room for it.
         (["run", "--size", "100000", "--out", "gen.npy"], "GiB on the disk"),
+        (["run", "--size", "10000000"], "needs at least"),
+        (["run", "--size", "1024", "--count", "1000000000"], "needs at least"),
     ],
 )
 def test_generating(options: list[str], said: str, refused: Callable[..., str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,32 @@ def test_a_malicious_file_is_refused_and_nothing_in_it_is_run(tmp_path: Path) ->
     assert trace.exists()
 
 
+def test_files_that_would_take_more_memory_than_they_have_bytes_are_refused(
+    tmp_path: Path,
+) -> None:
+    weights, params = original.save(tmp_path, NET, original.weights(NET))
+    for operation in (b"r", b"\x94" * 9 + b"r"):  # LONG_BINPUT into place 2^28: nine bytes
+        (tmp_path / "places.data").write_bytes(b"\x80\x02]" + operation + b"\0\0\0\x10.")
+        message = refusal(convert, weights, tmp_path / "places.data")
+        assert "asks for 268435456 places" in message
+    with zipfile.ZipFile(weights) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(weights, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    assert "X_Gen.pt: is compressed" in refusal(convert, weights, params)
+
+
+def test_the_refusal_of_code_does_not_say_how_to_run_it(tmp_path: Path) -> None:
+    weights, params = original.save(tmp_path, NET, original.weights(NET))
+    torch.save({"a": Payload(tmp_path / "trace")}, weights)
+    message = refusal(convert, weights, params)
+    assert message.endswith(
+        "(not tensors and numbers alone): give the _Gen.pt that the original saved"
+    )
+    assert not (tmp_path / "trace").exists()
+
+
 def test_data_outside_the_pickle_is_refused(tmp_path: Path) -> None:
     good = original.save(tmp_path, NET, original.weights(NET))
     bad = tmp_path / "bad.data"
@@ -229,7 +256,7 @@ def test_files_that_are_missing_damaged_or_exchanged_are_refused(tmp_path: Path)
     assert "none.data: cannot be read (No such file" in refusal(
         convert, weights, tmp_path / "none.data"
     )
-    assert "X_Gen.pt: cannot be read" in refusal(convert, weights, weights)
+    assert "X_Gen.pt: has more than 65536 bytes" in refusal(convert, weights, weights)
     assert "X_params.data: " in refusal(convert, params, params)
     content = weights.read_bytes()
     for size in (0, 10, len(content) // 2, len(content) - 1):

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from refusing import refusal
 from small_models import ANODE, INNER, LAST, random_generator, small_model
 
 from metrics.volume import InputError, Phase, Volume
 from slicegan import generation
 from slicegan.checkpoint import Model, save_model
 from slicegan.config import GeneratorConfig, Layer, Material
-from slicegan.generation import generate
+from slicegan.generation import generate, stream
 from slicegan.latent import fine_noise, latent_noise
 
 MODEL = small_model()
@@ -210,6 +211,15 @@ def test_bad_input_is_one_line(name: str) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.parametrize("size", [10**8, (1, 10**9, 10**9)])
+def test_what_no_memory_holds_is_refused_at_once(size: Any, tmp_path: Path) -> None:
+    model = small_model()
+    assert "of memory" in refusal(generate, model, size)
+    assert "of memory" in refusal(stream, model, tmp_path / "a.npy", size)
+    assert "of memory" in refusal(generate, model, 1000, count=10**6)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_device_that_is_not_there() -> None:
     with pytest.raises(InputError, match="no device 'cuda' on this machine: use cpu"):
         generation.generate(MODEL, 8, device="cuda")

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from refusing import refusal
 
 from metrics.volume import InputError
-from slicegan.images import is_volume, read_image
+from slicegan.images import is_volume, read_image, read_pages
 
 PHASES = np.array([[0, 127, 254], [254, 0, 127]], dtype=np.uint8)
 RAMP = np.arange(60, dtype=np.uint8).reshape(6, 10)
@@ -188,6 +189,48 @@ def test_refusals_are_one_line_and_name_the_file(
     assert str(caught.value).startswith(f"{tmp_path / name}: ")
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("kind", ["phases", "grey", "colour"])
+def test_pages_are_read_as_images_of_their_own(tmp_path: Path, kind: Any) -> None:
+    rng = np.random.default_rng(0)
+    depth = (3,) if kind == "colour" else ()
+    for shapes in ([(20, 24)] * 3, [(20, 24), (20, 24), (31, 17)]):
+        pages = [rng.integers(0, 4, (*shape, *depth)).astype(np.uint8) for shape in shapes]
+        with tifffile.TiffWriter(tmp_path / "pages.tif") as file:
+            for page in pages:
+                file.write(page, photometric="rgb" if depth else "minisblack")
+        found = read_pages(tmp_path / "pages.tif", kind=kind)
+        for k, page in enumerate(pages):
+            tifffile.imwrite(tmp_path / "one.tif", page, photometric="rgb" if depth else None)
+            assert np.array_equal(found[k], read_image(tmp_path / "one.tif", kind=kind))
+        assert len(found) == 3
+
+
+def test_pages_of_an_imagej_stack_which_has_one_header_are_read_too(tmp_path: Path) -> None:
+    stack = np.arange(60, dtype=np.uint8).reshape(3, 4, 5) % 7
+    tifffile.imwrite(tmp_path / "stack.tif", stack, imagej=True)
+    assert np.array_equal(read_pages(tmp_path / "stack.tif"), stack)
+
+
+def test_a_page_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    pages = np.zeros((2, 20, 20), np.uint8)
+    pages[1] = np.arange(400).reshape(20, 20) % 251
+    tifffile.imwrite(tmp_path / "pages.tif", pages)
+    message = refusal(read_pages, tmp_path / "pages.tif")
+    assert "pages.tif: page 2: not segmented" in message
+    np.save(tmp_path / "a.npy", pages)
+    assert "only a TIFF has pages" in refusal(read_pages, tmp_path / "a.npy")
+
+
+def test_an_image_larger_than_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((100, 100), np.uint8))
+    monkeypatch.setattr("metrics.memory.free_memory", lambda: 89_999)
+    assert "of memory" in refusal(read_image, tmp_path / "a.npy")
+    monkeypatch.setattr("metrics.memory.free_memory", lambda: 90_000)
+    read_image(tmp_path / "a.npy")
 
 
 def test_unknown_kinds_are_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import permutations
+from typing import Any
 
 import original_networks as original
 import pytest
@@ -268,3 +269,19 @@ def test_a_symmetric_generator_turns_with_its_noise() -> None:
     symmetrise(generator)
     assert turns()
     assert float(generator.convs[0].weight.std()) == pytest.approx(before, rel=0.1)
+
+
+@pytest.mark.parametrize("upsampling", [1.3, 2.0, 2.75])
+@pytest.mark.parametrize("kind", ["transpose", "resize"])
+def test_latent_sites_are_the_fewest_that_give_the_size(kind: Any, upsampling: float) -> None:
+    layers = (Layer(4, 2, 2), Layer(5, 3, 2), Layer(4, 2, 3))
+    config = GeneratorConfig(
+        kind=kind, filters=(3, 2) if kind == "transpose" else (3, 2, 2), layers=layers,
+        upsampling=upsampling, dense=False,
+    )  # fmt: skip
+    with torch.device("meta"):
+        generator = Generator(config)
+    for size in (*range(1, 150), 10**9):
+        n = generator.latent(size)
+        assert generator.size(n) >= size
+        assert n == 1 or generator.size(n - 1) < size

@@ -281,9 +281,9 @@ def test_images_that_cannot_serve_are_refused() -> None:
 def test_thin_volumes_are_refused_by_their_own_name() -> None:
     """All stacks come from one file: apart, as one source each, or pooled."""
     shapes = [(8, 30, 40), (30, 8, 40), (40, 8, 30)]
-    files = (TrainingFile("body.tif", "", AXES),)
     stacks = [source(axis, shape=shape) for axis, shape in zip(AXES, shapes, strict=True)]
     pooled = Source(AXES, tuple(image for stack in stacks for image in stack.images), 2, True)
-    for sources in (tuple(stacks), (pooled,)):
-        case = TrainingData(TWO, sources, len(sources) == 1, files)
-        refused(r"body\.tif is 8x40, the crop 16x16", TINY, case)
+    for sources, images in ((tuple(stacks), 1), ((pooled,), 3)):
+        file = TrainingFile("body.tif", "", AXES, images)
+        case = TrainingData(TWO, sources, len(sources) == 1, (file,))
+        refused(r"body\.tif is 8x40, the crop 16x16: use a larger volume, or --pages", TINY, case)

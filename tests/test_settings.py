@@ -16,7 +16,8 @@ from slicegan.networks import Generator, check_layers
 from slicegan.settings import from_json, override, preset, presets, to_json
 
 COUNTS = st.integers(1, 10**6)
-LAYERS = st.builds(Layer, COUNTS, COUNTS, st.integers(0, 9))
+SIDES = st.integers(1, 64)
+LAYERS = st.builds(Layer, SIDES, SIDES, st.integers(0, 64))
 GENERATORS = st.builds(
     GeneratorConfig,
     kind=st.sampled_from(["transpose", "resize"]),
