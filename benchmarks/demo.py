@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import compare, datasets
+from benchmarks import datasets
+from metrics import command
 from metrics.fraction import volume_fraction
 from metrics.io import write
 from metrics.volume import InputError, Volume
@@ -65,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         for index, volume in enumerate(volumes):
             write(volume, out / f"{name}_{index}.tif")
         files = [str(out / f"{name}_*.tif"), str(out / f"{REAL}.tif")]
-        if status := compare.main([*files, "--out", str(out / name)]):
+        if status := command.main([*files, "--out", str(out / name)]):
             return status
     return 0
 

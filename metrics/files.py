@@ -58,7 +58,7 @@ def scratch(path: Path, prefix: str, *, home: Path | None = None) -> Iterator[Pa
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Keep other processes from adding to the file meanwhile: what they add would be lost."""
-    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()
+    name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()
     try:
         with FileLock(Path(tempfile.gettempdir(), f"{name}.lock"), timeout=0):
             yield

@@ -118,7 +118,7 @@ def check_folder(folder: str | os.PathLike[str]) -> Path:
         If it is a file, holds anything but an earlier report, or lies where nothing can be written.
     """
     try:
-        target = Path(folder).resolve()
+        target = Path(os.path.realpath(folder))  # which a loop of links does not stop
         if target == Path.cwd() or target.is_mount():
             raise InputError(f"{folder} cannot be replaced as a whole: name a new folder in it")
         held = {path.name for path in target.iterdir()} if target.exists() else set()

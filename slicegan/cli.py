@@ -204,7 +204,7 @@ def _numbered(path: Path, count: int) -> Iterator[Path]:
 def _decoded(fact: str) -> object:
     try:
         return json.loads(fact)
-    except ValueError:
+    except (ValueError, RecursionError):
         return fact
 
 

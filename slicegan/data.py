@@ -240,10 +240,10 @@ def _per_axis(images: Mapping[str, FilePath | Sequence[FilePath]]) -> dict[Axes,
         axis_index(axis)
     if missing := [axis for axis in AXES if axis not in images]:
         raise InputError(f"no image for axis {', '.join(missing)}: name those of z, y and x")
-    groups: dict[tuple[Path, ...], tuple[Axes, list[str]]] = {}
+    groups: dict[tuple[str, ...], tuple[Axes, list[str]]] = {}
     for axis in AXES:
         paths = _paths(images[axis])
-        key = tuple(sorted(Path(path).resolve() for path in paths))
+        key = tuple(sorted(os.path.realpath(path) for path in paths))
         axes, first = groups.get(key, ((), paths))
         groups[key] = ((*axes, axis), first)
     return dict(groups.values())

@@ -191,9 +191,9 @@ def test_picture_of_a_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     real, generated = fields
     monkeypatch.setattr(demo.datasets, "load", lambda name: real)
     monkeypatch.setattr(demo, "generate", lambda name, shape, *, seed, count: [generated])
-    command = demo.compare.main
+    command = demo.command.main
     quick = ["--quiet", "--workers", "1", "--metrics", "volume_fraction,chord_length"]
-    monkeypatch.setattr(demo.compare, "main", lambda argv: command([*argv, *quick]))
+    monkeypatch.setattr(demo.command, "main", lambda argv: command([*argv, *quick]))
     assert demo.main(["--out", str(tmp_path)]) == 0
     assert {file.name for file in tmp_path.glob("*/report.html")} == {"report.html"}
     out = tmp_path / "docs" / "demo.png"

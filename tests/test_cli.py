@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from metrics.io import read, write
 from metrics.shapes import gaussian_random_field
 from metrics.volume import Phase
 from slicegan import cli
-from slicegan.checkpoint import load_model, load_state
+from slicegan.checkpoint import load_model, load_state, save_model
 from slicegan.cli import main
 from slicegan.convert import convert
 from slicegan.generation import generate
@@ -308,3 +309,13 @@ main()
 """
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_facts_that_are_nested_too_deep_are_shown_as_they_are(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = load_model(run)
+    deep = "[" * 10**5 + "]" * 10**5
+    save_model(replace(model, facts={"deep": deep}), tmp_path / "deep.safetensors")
+    command("info", tmp_path / "deep.safetensors")
+    assert json.loads(capsys.readouterr().out)["facts"] == {"deep": deep}

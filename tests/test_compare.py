@@ -14,19 +14,18 @@ import pandas as pd
 import pytest
 from comparing import CHEAP, field, spoil_voxel_size
 
-from benchmarks import compare
-from metrics import DISTANCE_COLUMNS, TABLE_COLUMNS, Volume, write
+from metrics import DISTANCE_COLUMNS, TABLE_COLUMNS, Volume, command, write
 from metrics.shapes import gaussian_random_field
 
 FILES = {"table.csv", "distances.csv", "curves.csv", "summary.json", "report.html"}
-SCRIPT = Path(compare.__file__)
+SCRIPT = Path(__file__).parents[1] / "benchmarks" / "compare.py"
 
 
 def test_whole_command(
     pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     out = tmp_path / "out"
-    assert compare.main([*pair, "--out", str(out), "--workers", "1"]) == 0
+    assert command.main([*pair, "--out", str(out), "--workers", "1"]) == 0
     assert {p.name for p in out.iterdir()} == FILES
     table = pd.read_csv(out / "table.csv", keep_default_na=False)
     assert list(table) == TABLE_COLUMNS
@@ -54,16 +53,16 @@ def test_whole_command(
 
 def test_a_second_run_replaces_the_first(pair: tuple[str, str], tmp_path: Path) -> None:
     argv = [*pair, "--out", str(tmp_path / "out"), "--workers", "1", "--quiet", *CHEAP]
-    assert compare.main(argv) == 0
+    assert command.main(argv) == 0
     first = (tmp_path / "out" / "table.csv").read_bytes()
-    assert compare.main(argv) == 0
+    assert command.main(argv) == 0
     assert (tmp_path / "out" / "table.csv").read_bytes() == first
 
 
 def test_quiet_prints_nothing(
     pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    compare.main([*pair, "--out", str(tmp_path / "out"), "--workers", "1", "--quiet", *CHEAP])
+    command.main([*pair, "--out", str(tmp_path / "out"), "--workers", "1", "--quiet", *CHEAP])
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
 
@@ -74,7 +73,7 @@ def test_glob_of_several_volumes(tmp_path: Path) -> None:
     out = tmp_path / "out"
     argv = [str(tmp_path / "gen_*.tif"), str(tmp_path / "gen_0.tif"), "--out", str(out), "--quiet",
             "--subvolume", "32", "--workers", "1", *CHEAP]  # fmt: skip
-    assert compare.main(argv) == 0
+    assert command.main(argv) == 0
     table = pd.read_csv(out / "table.csv")
     assert set(table.n_gen) == {3}
     assert set(table.n_real) == {1}
@@ -86,7 +85,7 @@ def test_folder_of_slices_is_the_same_as_its_stack(tmp_path: Path) -> None:
     out = tmp_path / "out"
     argv = [str(tmp_path / "slices"), str(tmp_path / "stack.tif"), "--out", str(out), "--quiet",
             "--workers", "1", *CHEAP]  # fmt: skip
-    assert compare.main(argv) == 0
+    assert command.main(argv) == 0
     assert set(pd.read_csv(out / "table.csv").verdict) == {"same"}
 
 
@@ -97,7 +96,7 @@ def test_fail_on(tmp_path: Path, fail_on: str, status: int) -> None:
     write(field(0), tmp_path / "real.tif")
     argv = [str(tmp_path / "gen.tif"), str(tmp_path / "real.tif"), "--out", str(tmp_path / "out"),
             "--fail-on", fail_on, "--quiet", "--workers", "1", *CHEAP]  # fmt: skip
-    assert compare.main(argv) == status
+    assert command.main(argv) == status
     assert (tmp_path / "out" / "report.html").exists()
 
 
@@ -105,7 +104,7 @@ def test_spacing_and_names_override_the_files(pair: tuple[str, str], tmp_path: P
     out = tmp_path / "out"
     argv = [*pair, "--out", str(out), "--spacing", "0.5,1,1", "--unit", "um", "--quiet",
             "--phases", "pore=0,solid=1", "--workers", "1", *CHEAP]  # fmt: skip
-    assert compare.main(argv) == 0
+    assert command.main(argv) == 0
     table = pd.read_csv(out / "table.csv", keep_default_na=False)
     assert set(table.phase) == {"pore", "solid"}
     assert table.set_index("metric").unit["specific_surface_area"] == "1/um"
@@ -120,7 +119,7 @@ def test_phases_that_do_not_percolate_are_values(tmp_path: Path) -> None:
     argv = [str(tmp_path / "gen.tif"), str(tmp_path / "real.tif"), "--out", str(out), "--quiet",
             "--workers", "1",
             "--metrics", "effective_diffusivity,percolating_fraction"]  # fmt: skip
-    assert compare.main(argv) == 0
+    assert command.main(argv) == 0
     table = pd.read_csv(out / "table.csv")
     isolated = table[table.phase.astype(str) == "1"]
     assert (isolated.gen == 0).all()
@@ -131,7 +130,7 @@ def test_spacing_settles_voxel_sizes_that_differ(tmp_path: Path, pair: tuple[str
     spoil_voxel_size(tmp_path / "spoilt.tif")
     argv = [str(tmp_path / "spoilt.tif"), pair[1], "--out", str(tmp_path / "out"), "--quiet",
             "--spacing", "2", "--unit", "um", "--workers", "1", *CHEAP]  # fmt: skip
-    assert compare.main(argv) == 0
+    assert command.main(argv) == 0
 
 
 def test_interrupt_leaves_nothing(pair: tuple[str, str], tmp_path: Path) -> None:
@@ -171,7 +170,7 @@ def test_raw_files_and_phases_of_each_side(
     raw = ["--shape", "32,32,32", "--dtype", ">u2"]
     sides = ["--gen-phases", "pore=500,ni=0", "--real-phases", "pore=7,ni=0"]
     argv = [*files, *raw, *sides, *CHEAP, "--out", str(tmp_path / "out"), "--workers", "1"]
-    assert compare.main(argv) == 0
+    assert command.main(argv) == 0
     said = capsys.readouterr().out
     assert "pore = value 500" in said and "pore = value 7" in said
     table = pd.read_csv(tmp_path / "out" / "table.csv")
@@ -183,8 +182,8 @@ def test_raw_files_and_phases_of_each_side(
 def test_shape_and_type_of_other_files_are_refused(
     pair: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert compare.main([*pair, "--dtype", "u1"]) == 2
+    assert command.main([*pair, "--dtype", "u1"]) == 2
     assert "are of raw files" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        compare.main([*pair, "--shape", "8,8"])
+        command.main([*pair, "--shape", "8,8"])
     assert "expected z,y,x" in capsys.readouterr().err

@@ -12,8 +12,7 @@ import pytest
 import tifffile
 from comparing import CHEAP, field, spoil_voxel_size
 
-from benchmarks import compare
-from metrics import Phase, Volume, write
+from metrics import Phase, Volume, command, write
 from metrics.shapes import plurigaussian
 
 
@@ -24,7 +23,7 @@ def refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., 
     def run(*argv: object) -> str:
         out = tmp_path / "out"
         try:
-            status = compare.main([*map(str, argv), "--out", str(out), "--workers", "1", *CHEAP])
+            status = command.main([*map(str, argv), "--out", str(out), "--workers", "1", *CHEAP])
         except SystemExit as stop:  # argparse
             status = int(stop.code or 0)
         captured = capsys.readouterr()
@@ -141,7 +140,7 @@ def test_a_phase_that_one_volume_lost_differs_once_it_is_named(
     assert "2 phases in gen against 3" in line and "--phases" in line
     files = [str(tmp_path / f"{name}.tif") for name in ("gen", "real")]
     argv = [*files, "--phases", "pore=0,ni=1,ysz=2", "--out", str(tmp_path / "out")]
-    assert compare.main([*argv, "--workers", "1", "--fail-on", "differs"]) == 3
+    assert command.main([*argv, "--workers", "1", "--fail-on", "differs"]) == 3
     printed = capsys.readouterr().out
     assert "gen has no voxel of phase ysz" in printed
     assert "Not the same material: volume fraction of ni, interface area of " in printed
@@ -173,7 +172,7 @@ def test_bad_option(
     out = tmp_path / "out"
     metrics = CHEAP if "--solver" not in argv else ["--metrics", "effective_diffusivity"]
     try:
-        status = compare.main([*pair, "--out", str(out), "--workers", "1", *metrics, *argv])
+        status = command.main([*pair, "--out", str(out), "--workers", "1", *metrics, *argv])
     except SystemExit as stop:
         status = int(stop.code or 0)
     error = capsys.readouterr().err
@@ -198,7 +197,7 @@ def test_folder_that_is_no_report_is_left_alone(
     out = tmp_path / "mine"
     out.mkdir()
     (out / "thesis.tex").write_text("precious")
-    assert compare.main([*pair, "--out", str(out), *CHEAP]) == 2
+    assert command.main([*pair, "--out", str(out), *CHEAP]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert [p.name for p in out.iterdir()] == ["thesis.tex"]
 
@@ -212,7 +211,7 @@ def test_the_folder_one_works_in_is_not_replaced(
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
-    assert compare.main([*pair, "--out", ".", *CHEAP]) == 2
+    assert command.main([*pair, "--out", ".", *CHEAP]) == 2
     assert "name a new folder in it" in capsys.readouterr().err
 
 
@@ -223,7 +222,7 @@ def test_a_row_undefined_in_one_sample_is_reported(tmp_path: Path) -> None:
     argv = [str(tmp_path / "gen.tif"), str(tmp_path / "real.tif"), "--quiet", "--workers", "1",
             "--metrics", "chord_length", "--fail-on", "unsure",
             "--out", str(tmp_path / "out")]  # fmt: skip
-    assert compare.main(argv) == 3
+    assert command.main(argv) == 3
     assert len(pd.read_csv(tmp_path / "out" / "table.csv")) == 6
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert "16 of 96 values undefined" in summary["left_out"][0]
@@ -231,7 +230,7 @@ def test_a_row_undefined_in_one_sample_is_reported(tmp_path: Path) -> None:
 
 def test_unwritable_folder(pair: tuple[str, str], capsys: pytest.CaptureFixture) -> None:
     below_a_file = f"{pair[0]}/out"
-    assert compare.main([*pair, "--out", below_a_file, *CHEAP]) == 2
+    assert command.main([*pair, "--out", below_a_file, *CHEAP]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert below_a_file in error
@@ -248,7 +247,17 @@ def test_full_disk(
 
     monkeypatch.setattr(Path, "write_text", full)
     out = tmp_path / "out"
-    assert compare.main([*pair, "--out", str(out), "--workers", "1", "--quiet", *CHEAP]) == 2
+    assert command.main([*pair, "--out", str(out), "--workers", "1", "--quiet", *CHEAP]) == 2
     assert "No space left" in capsys.readouterr().err
     assert not out.exists()
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_loop_of_links_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pair = [str(tmp_path / f"{name}.tif") for name in ("gen", "real")]
+    for seed, path in enumerate(pair):
+        write(field(seed), path)
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    assert command.main([*pair, "--out", str(tmp_path / "a"), *CHEAP]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

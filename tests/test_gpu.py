@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import gpu, reproduce, speed, speed_diffusivity, train_pretrained
-from benchmarks.compare import _parser as compare_parser
+from metrics.command import _parser as compare_parser
 from slicegan.cli import _parser as slicegan_parser
 
 
