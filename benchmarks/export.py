@@ -36,7 +36,9 @@ def run(args: argparse.Namespace) -> int:
     volume = datasets.load(args.name)
     with one_line(args.out, "made", "choose another folder"):
         args.out.mkdir(parents=True, exist_ok=True)
-    write(volume, args.out / f"{args.name}.tif")
+    stack = args.out / f"{args.name}.tif"
+    write(volume, stack)
+    print(stack)
     greys = np.linspace(0, 255, len(volume.phases)).astype(np.uint8)
     picture = args.out / f"{args.name}.png"
     with one_line(picture, "written", "free some space"), replacing(picture) as temporary:

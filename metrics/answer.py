@@ -103,7 +103,7 @@ def answer(
         return Answer("same", f"{text} of the real value.", frame)
     same = len(family) - len(unsure)
     text = (
-        "Undecided: nothing differs beyond doubt, and "
+        "Undecided: no difference is beyond what chance makes of so many rows, and "
         f"{_share(same, family)} agree within {margin:.3g} of the real value; "
         f"not known of {_list(unsure)}. More or larger volumes would decide."
     )

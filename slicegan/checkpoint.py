@@ -131,7 +131,7 @@ def load_model(source: str | os.PathLike[str]) -> Model:
     InputError
         If there is no such model, or the file is damaged or holds something else.
     """
-    remedy = "it is damaged or no SliceGAN generator, copy it again"
+    remedy = "it is damaged or no generator, give a run folder or a .safetensors file"
     with resources.as_file(_locate(source)) as file, one_line(file, "read", remedy):
         with safe_open(file, framework="pt") as content:
             metadata = content.metadata() or {}

@@ -60,7 +60,9 @@ def train(args: argparse.Namespace) -> bool:
     if args.resume:
         if given := [name for name in OF_RUN if getattr(args, name) != args.default(name)]:
             option = given[0].replace("_", "-")
-            raise InputError(f"--resume takes its {option} from the run: leave it out")
+            raise InputError(
+                f"--resume takes its {option} from the run: leave it out (--steps trains longer)"
+            )
         run = Run.resume(args.out, device=device, steps=args.steps)
     else:
         if fitted := [item for item in args.set if item.partition("=")[0].strip() in OF_IMAGES]:

@@ -154,6 +154,9 @@ class TrainingConfig:
     lattice : float
         Weight of the penalty on differences between places of the stride
         (`slicegan.losses.PlacePenalty`); 0: none, as in the original.
+    isotropy : float
+        Weight of the penalty on differences between the axes of an isotropic material
+        (`slicegan.losses.AxisPenalty`); 0: none, as in the original.
     average : float
         Decay of the exponential moving average of the generator's weights; 0 uses the last ones.
     norm_volumes : int
@@ -192,6 +195,7 @@ class TrainingConfig:
     init: Literal["normal", "he", "torch"] = "normal"
     symmetric: bool = False
     lattice: NonNegativeFloat = 0.0
+    isotropy: NonNegativeFloat = 0.0
     average: Share = 0.0
     norm_volumes: PositiveInt = 64
     calibration_volumes: PositiveInt = 2048

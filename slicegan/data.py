@@ -167,9 +167,10 @@ def _from_volume(
 
 def _images(path: str, kind: Kind, *, pages: bool) -> dict[str, NDArray[Any]]:
     """Images of a file by what messages call them."""
-    if not pages:
-        return {path: read_image(path, kind=kind)}
-    return {f"{path} page {k}": image for k, image in enumerate(read_pages(path, kind=kind), 1)}
+    images = read_pages(path, kind=kind) if pages else [read_image(path, kind=kind)]
+    if len(images) == 1:
+        return {path: images[0]}
+    return {f"{path} page {k}": image for k, image in enumerate(images, 1)}
 
 
 def _from_images(

@@ -104,6 +104,21 @@ class Fidelity:
         return row
 
 
+def against_bars(row: Mapping[str, float]) -> str:
+    """The four errors of a row in words, each with what is good enough.
+
+    Examples
+    --------
+    >>> against_bars({"fraction": 0.004, "s2": 0.05, "boundary": 0.03})
+    'fraction 0.004 (good: 0.01), s2 0.05 (good: 0.02), boundary 0.03 (good: 0.05)'
+    """
+    bars = {
+        "fraction": FRACTION_BAR, "s2": S2_BAR, "boundary": BOUNDARY_BAR, "lattice": LATTICE_BAR,
+    }  # fmt: skip
+    known = {name: bar for name, bar in bars.items() if math.isfinite(row.get(name, math.nan))}
+    return ", ".join(f"{name} {row[name]:.2g} (good: {bar:g})" for name, bar in known.items())
+
+
 @dataclass(frozen=True, eq=False)
 class Reference:
     """What the training images say, measured once by `reference`.

@@ -64,19 +64,19 @@ def read_image(path: str | os.PathLike[str], *, kind: Kind = "phases") -> NDArra
 
 
 def read_pages(path: str | os.PathLike[str], *, kind: Kind = "phases") -> list[NDArray[Any]]:
-    """Read a TIFF whose pages are 2D images of their own, each as `read_image` would.
+    """Read the 2D images of a file: the pages of a TIFF, or its only one, as `read_image` would.
 
     Raises
     ------
     InputError
-        As `read_image`, with the number of the page; also if the file is no TIFF.
+        As `read_image`, with the number of the page.
     """
     check_kind(kind)
     with one_line(path, "read", REMEDY):
         location = Path(path)
         _check_file(location)
         if location.suffix.lower() not in TIFF:
-            raise InputError("only a TIFF has pages: leave out --pages")
+            return [_understood(_read(location, kind), kind)]
         pages = []
         for number, pixels in enumerate(_tiff_pages(location), 1):
             with one_line(f"page {number}", "read", REMEDY):
@@ -162,7 +162,9 @@ def _read_tiff(path: Path) -> NDArray[Any]:
 
     with damage_refused(), tifffile.TiffFile(path) as tif:
         if len(tif.series) != 1:
-            raise InputError(f"holds {len(tif.series)} images: save one of them alone")
+            raise InputError(
+                f"holds {len(tif.series)} images: save one of them alone, or take all (--pages)"
+            )
         (series,) = tif.series
         check_memory(series.size * series.dtype.itemsize)
         pixels: NDArray[Any] = series.asarray()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import metrics.memory
 from metrics.volume import InputError
 from slicegan import evidence
+from slicegan.calibration import LATENT_SIZE
 from slicegan.config import Config, Material
 from slicegan.data import TrainingData
 from slicegan.evaluation import JUDGED
@@ -26,7 +27,11 @@ PENALTY = 8
 TIMING_SECONDS = 0.2
 FLOAT_BYTES = 4
 S2_BYTES = 14  # a pixel, that measuring an image takes (`slicegan.fidelity.reference`)
+PROCESS_BYTES = 700 * 2**20  # of Python, its libraries, and the logits of a calibration
+# Of an evaluation on one core of a 2.3 GHz Xeon: S2 for each voxel and phase, and its pictures.
+S2_SECONDS, PICTURE_SECONDS = 5e-8, 1.5
 META = torch.device("meta")
+LEAST_STEPS = 100  # fewer teach nothing
 
 
 def fit(config: Config, material: Material) -> Config:
@@ -106,7 +111,7 @@ def plan(data: TrainingData, config: Config, *, device: torch.device, done: int 
         f"steps: {training.steps:,} of the generator, "
         f"{training.steps * training.critic_steps:,} of each critic",
         f"expected on {device}: about {_duration(seconds)}, "
-        f"{_short(memory(data.sources, config) / 2**30)} GiB of memory",
+        f"{_short((memory(data.sources, config) + PROCESS_BYTES) / 2**30)} GiB of memory",
         *evidence.warnings(data.sources, fractions, data.material),
     ]
 
@@ -127,23 +132,29 @@ def cost(data: TrainingData, config: Config, device: torch.device) -> Cost:
     """Time of a step, and of the choice at the end.
 
     All passes through the networks (`passes`), with the time of one pass measured on the device in
-    about a second (longer on a slow CPU), in float32. Optimisers, plots, and what an evaluation
-    measures of its volumes are not counted.
+    about a second (longer on a slow CPU), in float32; S2 and pictures of evaluations as they were
+    measured on another machine. Optimisers are not counted.
     """
     training = config.training
     generator, critic = _drawing(config, device), Critic(config.critic).to(device)
     volumes = seconds_per_pass(generator, noise(config).to(device), training.generator_volumes)
     shown, _, _ = _shown(data.sources[0], config)
     slices = seconds_per_pass(critic, blank(config).to(device), shown)
-    # Norms and fractions are set anew, each on so many volumes; those judged are twice as long.
-    judged = 2 * training.norm_volumes + 2**3 * training.validation_volumes
-    evaluations = 1 / min(training.evaluate_every, training.steps)
+    # Norms and fractions are set anew, on volumes of training and of 4 latent sites.
+    phases = data.material.kind == "phases"
+    with META:
+        side = Generator(config.generator).size(LATENT_SIZE)
+    calibrated = (side / config.critic.slice_size) ** 3 * phases
+    judged = 2**3 * training.validation_volumes
+    s2 = S2_SECONDS * judged * config.critic.slice_size**3 * max(data.material.channels, 2)
+    evaluation = (training.norm_volumes * (1 + calibrated) + judged) * volumes
     work = passes(data.sources, config)
-    calibrated = training.calibration_volumes if data.material.kind == "phases" else 0
-    chosen = 2 * (calibrated + 2**3 * JUDGED * training.validation_volumes)
+    step = work.volumes * volumes + work.slices * slices
+    every = min(training.evaluate_every, training.steps)
+    chosen = training.calibration_volumes * calibrated + JUDGED * judged
     return Cost(
-        step=(work.volumes + evaluations * judged) * volumes + work.slices * slices,
-        finish=chosen * volumes,
+        step=step + (evaluation + s2 + PICTURE_SECONDS) / every,
+        finish=2 * (chosen * volumes + JUDGED * s2),
     )
 
 
@@ -154,9 +165,20 @@ def steps_within(
 
     The decay of the rates ends with the last step, so that a run which is stopped by the clock
     would lack it; one of so many steps has it, and can be resumed exactly.
+
+    Raises
+    ------
+    InputError
+        If the time is too short for an evaluation and the choice at the end.
     """
     one = cost(data, config, device)
-    steps = max(1, int((seconds - one.finish) / one.step))
+    steps = int((seconds - one.finish) / one.step)
+    least = one.of(min(config.training.evaluate_every, LEAST_STEPS))
+    if seconds < least:
+        raise InputError(
+            f"--stop-after: {LEAST_STEPS} steps and the choice at the end take about "
+            f"{_duration(least)}: give more"
+        )
     return replace(config, training=replace(config.training, steps=steps))
 
 
@@ -301,8 +323,15 @@ def _shown(source: Source, config: Config) -> tuple[int, int, int]:
 
 def _names(data: TrainingData, source: Source) -> list[str]:
     """Name of the file of each image."""
-    files = (file for file in data.files if set(source.axes) <= set(file.axes))
-    return [file.path for file in files for _ in range(file.images)]
+    names: list[str] = []
+    for file in data.files:
+        if set(source.axes) <= set(file.axes):
+            stacks = source.images[len(names) : len(names) + file.images]
+            pages = file.images > 1 and all(len(stack) == 1 for stack in stacks)
+            names += [
+                f"{file.path} page {k}" if pages else file.path for k in range(1, file.images + 1)
+            ]
+    return names
 
 
 def _check_image(name: str, image: Tensor, size: int, material: Material) -> None:
@@ -329,7 +358,7 @@ def _source_lines(
         f"slices normal to {', '.join(source.axes)}: {', '.join(names)} "
         f"({', '.join(shapes)} slices, rows, columns)",
         f"  {_content(source, data.material, known)}",
-        f"  crops of {size}x{size}: {pixels / size**2:.4g} independent, "
+        f"  crops of {size}x{size}: {pixels / size**2:.2g} side by side, "
         f"{source.positions(size):,} positions{_augmentation(source)}",
     ]
 

@@ -37,7 +37,7 @@ from slicegan.checkpoint import WEIGHTS, Model, load_model, load_state, save_mod
 from slicegan.config import Config, DataConfig
 from slicegan.data import TrainingData, load_training_data
 from slicegan.evaluation import CHOSEN, choose, fidelity_fact
-from slicegan.fidelity import judge, reference
+from slicegan.fidelity import against_bars, judge, reference
 from slicegan.generation import generate
 from slicegan.latent import check_key
 from slicegan.networks import Generator
@@ -294,8 +294,12 @@ class Run:
             return f"{steps}, not yet evaluated"
         facts = load_model(self.folder / WEIGHTS).facts
         kept = json.loads(facts["fidelity"])
-        which = "best at" if CHOSEN not in facts else "kept:"
-        return f"{steps}; {which} step {kept['step']}: {_figures(kept)}"
+        which = "kept" if CHOSEN in facts else "best so far"
+        return (
+            f"{steps}\n{which}: step {kept['step']}, {against_bars(kept)}\n"
+            f"plots: {self.folder / 'fidelity.png'}; "
+            f"next: slicegan generate {self.folder} --size 128"
+        )
 
     def _write_log(self) -> None:
         import pandas as pd

@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from metrics.volume import InputError
 from slicegan.config import Config
-from slicegan.losses import PlacePenalty, critic_loss, generator_loss, penalty
+from slicegan.losses import AxisPenalty, PlacePenalty, critic_loss, generator_loss, penalty
 from slicegan.networks import Critic, Drawing, Generator, initialise, symmetrise
 from slicegan.sources import Source, slices
 
@@ -67,6 +67,9 @@ class Trainer:
         ema = get_ema_multi_avg_fn(self.config.average)
         self.average = AveragedModel(self.generator, multi_avg_fn=ema)
         self.places = PlacePenalty(config.generator.channels, self.generator.stride, device)
+        isotropic = all(source.turns for source in sources)
+        channels, side = config.generator.channels, config.critic.slice_size
+        self.axes = AxisPenalty(channels, side, device) if isotropic else None
         self.step = 0
 
     def _network(self, network: Any, layout: torch.memory_format) -> Any:
@@ -124,6 +127,8 @@ class Trainer:
             player.critic.requires_grad_(True)
         if self.config.lattice:
             loss = loss + self.config.lattice * self.places(volumes)
+        if self.config.isotropy and self.axes:
+            loss = loss + self.config.isotropy * self.axes(volumes)
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
@@ -172,6 +177,7 @@ class Trainer:
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "places": self.places.mean,
+            "axes": self.axes and self.axes.mean,
             "players": [
                 {
                     "critic": player.critic.state_dict(),
@@ -199,6 +205,8 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         if self.config.lattice:  # runs of earlier versions have none
             self.places.mean = state["places"].to(self.device)
+        if self.config.isotropy and self.axes:
+            self.axes.mean = state["axes"].to(self.device)
         for player, saved in zip(self.players, state["players"], strict=True):
             player.critic.load_state_dict(saved["critic"])
             player.optimiser.load_state_dict(saved["optimiser"])

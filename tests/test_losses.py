@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from itertools import permutations
 
 import pytest
 import torch
 
 from slicegan.config import CriticConfig
-from slicegan.losses import PlacePenalty, critic_loss, generator_loss, penalty
+from slicegan.losses import AxisPenalty, PlacePenalty, critic_loss, generator_loss, penalty
 from slicegan.networks import Critic
 
 
@@ -147,5 +148,52 @@ def test_places_repeat_with_the_stride(stride, period):
 def test_place_penalty_of_a_phase_that_never_occurs_is_finite():
     volumes = torch.zeros(1, 2, 4, 4, 4, requires_grad=True)
     loss = PlacePenalty(2, 4, CPU)(volumes)
+    loss.backward()
+    assert loss == 0 and volumes.grad.isfinite().all()
+
+
+def stripes(period: int, axis: int, side: int = 16) -> torch.Tensor:
+    """Volumes (1, 1, side, side, side) of ones and zeros in turn along an axis."""
+    shape = [side if k == axis else 1 for k in range(3)]
+    line = (torch.arange(side) // (period // 2) % 2).float()
+    return line.view(1, 1, *shape).expand(1, 1, side, side, side).clone()
+
+
+def test_axis_penalty_by_hand():
+    penalty_of = AxisPenalty(1, 3, CPU)
+    assert penalty_of.lags == [1, 2]
+    # Stripes of one voxel along y: every neighbour there differs at lag 1, none at lag 2.
+    volumes = stripes(2, 1)
+    # D = 0, 1/2, 0; M = .02 D of mean .02 / 6; (M - mean) D is .02 / 3 / 2 for y alone.
+    by_hand = 2 * (0.02 / 3 / 2) / (0.02 / 6) ** 2 / 6
+    assert penalty_of(volumes).item() == pytest.approx(by_hand, rel=1e-5)
+    torch.testing.assert_close(
+        penalty_of.mean[:, 0], torch.tensor([[0, 0], [0.01, 0], [0, 0]]), atol=1e-8, rtol=1e-6
+    )
+
+
+def test_axis_penalty_is_none_where_all_axes_are_alike():
+    random = torch.Generator().manual_seed(0)
+    volume = torch.rand(1, 2, 12, 12, 12, generator=random)
+    turns = (tuple(2 + k for k in axes) for axes in permutations(range(3)))
+    alike = torch.cat([volume.permute(0, 1, *turn) for turn in turns])
+    assert AxisPenalty(2, 12, CPU)(alike).item() == pytest.approx(0, abs=1e-3)
+    other = torch.cat([volume, stripes(8, 0, 12).expand(1, 2, -1, -1, -1)])
+    assert AxisPenalty(2, 12, CPU)(other).item() > 1
+
+
+def test_axis_penalty_shortens_what_is_long_in_the_running_mean():
+    """So far y had too few boundaries: more of them lower the loss there, and raise it along z."""
+    losses = {}
+    for axis in (0, 1):
+        penalty_of = AxisPenalty(1, 3, CPU)
+        penalty_of.mean[:] = torch.tensor([0.2, 0.1, 0.15])[:, None, None]
+        losses[axis] = [float(penalty_of(stripes(period, axis))) for period in (8, 4)]
+    assert losses[1][1] < losses[1][0] and losses[0][1] > losses[0][0]
+
+
+def test_axis_penalty_of_a_phase_that_never_occurs_is_finite():
+    volumes = torch.zeros(1, 2, 16, 16, 16, requires_grad=True)
+    loss = AxisPenalty(2, 16, CPU)(volumes)
     loss.backward()
     assert loss == 0 and volumes.grad.isfinite().all()

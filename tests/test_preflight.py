@@ -176,10 +176,10 @@ def test_the_plan_says_what_will_happen() -> None:
     assert lines[:6] == [
         "slices normal to z: z.png (1x20x32 slices, rows, columns)",
         "  phases: pore (value 0) 75.0% (50.4 to 99.6), ni (value 127) 25.0% (0.4 to 49.6)",
-        "  crops of 16x16: 2.5 independent, 85 positions, rows and columns flipped",
+        "  crops of 16x16: 2.5 side by side, 85 positions, rows and columns flipped",
         "slices normal to y, x: y-x.png (1x20x32 slices, rows, columns)",
         "  phases: pore (value 0) 75.0% (50.4 to 99.6), ni (value 127) 25.0% (0.4 to 49.6)",
-        "  crops of 16x16: 2.5 independent, 85 positions, columns flipped",
+        "  crops of 16x16: 2.5 side by side, 85 positions, columns flipped",
     ]
     assert lines[6:9] == [
         "critics: 2, of slices normal to z; y+x",
@@ -218,9 +218,12 @@ def test_the_expected_time_is_that_of_all_passes(
     assert passes(ISOTROPIC.sources, config).volumes == 4
     # Only volumes take time: 9 steps of 4 passes, and one evaluation.
     training_ = config.training
-    judged = 2 * training_.norm_volumes + 8 * training_.validation_volumes
+    # Volumes of 4 latent sites have 8 voxels a side instead of 16.
+    judged = (1 + 1 / 8) * training_.norm_volumes + 8 * training_.validation_volumes
     # Two generators are calibrated and judged at the end.
-    chosen = 2 * (training_.calibration_volumes + 8 * 4 * training_.validation_volumes)
+    chosen = 2 * (training_.calibration_volumes / 8 + 8 * 4 * training_.validation_volumes)
+    for name in ("S2_SECONDS", "PICTURE_SECONDS"):
+        monkeypatch.setattr(f"slicegan.preflight.{name}", 0.0)
     monkeypatch.setattr(
         "slicegan.preflight.seconds_per_pass",
         lambda network, example, most: (
@@ -231,12 +234,18 @@ def test_the_expected_time_is_that_of_all_passes(
     assert any(f"expected on cpu: about {said}," in line for line in lines)
 
 
-@pytest.mark.parametrize(("seconds", "steps"), [(10.0, 8), (0.01, 1), (1e6, 1010098)])
+@pytest.mark.parametrize(("seconds", "steps"), [(101.5, 100), (1e6, 1010098)])
 def test_steps_that_fit_a_time(monkeypatch: pytest.MonkeyPatch, seconds: float, steps: int) -> None:
     monkeypatch.setattr("slicegan.preflight.cost", lambda *_: Cost(step=0.99, finish=2.0))
     config = steps_within(seconds, ISOTROPIC, training(steps=7), torch.device("cpu"))
     assert config.training.steps == steps
     assert replace(config, training=replace(config.training, steps=7)) == training(steps=7)
+
+
+def test_a_time_too_short_for_anything_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slicegan.preflight.cost", lambda *_: Cost(step=0.5, finish=2.0))
+    with pytest.raises(InputError, match="the choice at the end take about 52 s: give more"):
+        steps_within(51.0, ISOTROPIC, training(steps=7), torch.device("cpu"))
 
 
 def refused(reason: str, config: Config = TINY, case: TrainingData = ISOTROPIC) -> None:
@@ -287,3 +296,10 @@ def test_thin_volumes_are_refused_by_their_own_name() -> None:
         file = TrainingFile("body.tif", "", AXES, images)
         case = TrainingData(TWO, sources, len(sources) == 1, (file,))
         refused(r"body\.tif is 8x40, the crop 16x16: use a larger volume, or --pages", TINY, case)
+
+
+def test_a_small_page_is_refused_by_its_number() -> None:
+    images = tuple(torch.zeros(1, n, 20, dtype=torch.uint8) for n in (30, 12))
+    file = TrainingFile("pages.tif", "", AXES, 2)
+    case = TrainingData(TWO, (Source(AXES, images, 2, True),), True, (file,))
+    refused(r"pages\.tif page 2 is 12x20, the crop 16x16: use a larger image", TINY, case)

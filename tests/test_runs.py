@@ -265,6 +265,7 @@ def test_the_summary_says_where_the_run_stands(whole: Path, tmp_path: Path) -> N
     assert run.summary() == f"{tmp_path / 'run'}: step 0 of 4, not yet evaluated"
     run.train()
     kept = json.loads(load_model(tmp_path / "run").facts["fidelity"])
-    assert run.summary().startswith(
-        f"{tmp_path / 'run'}: step 4 of 4; kept: step {kept['step']}: wasserstein "
-    )
+    first, second, third = run.summary().splitlines()
+    assert first == f"{tmp_path / 'run'}: step 4 of 4"
+    assert second.startswith(f"kept: step {kept['step']}, fraction {kept['fraction']:.2g} (good: ")
+    assert third.endswith(f"next: slicegan generate {tmp_path / 'run'} --size 128")

@@ -208,6 +208,7 @@ def test_seeds_repeat_and_differ():
 def test_a_restored_run_equals_the_uninterrupted_one_bit_for_bit(sources, tmp_path):
     settings = {
         "average": 0.9, "decay": 0.5, "penalty_every": 3, "fine_noise": 0.5, "lattice": 100.0,
+        "isotropy": 100.0,
     }  # fmt: skip
     whole = trainer(sources(), **settings)
     for _ in range(2):
@@ -231,31 +232,69 @@ def test_a_restored_run_equals_the_uninterrupted_one_bit_for_bit(sources, tmp_pa
         for name, tensor in one.state_dict().items():
             assert torch.equal(tensor, other.state_dict()[name]), name
     assert torch.equal(whole.places.mean, resumed.places.mean)
+    assert (whole.axes is None) == (sources is three_images)
+    if whole.axes:
+        assert torch.equal(whole.axes.mean, resumed.axes.mean)
 
 
-def test_without_the_mean_over_places_a_restored_run_goes_another_way():
-    whole, resumed = (trainer(isotropic(), lattice=100.0) for _ in range(2))
+@pytest.mark.parametrize(("part", "setting"), [("places", "lattice"), ("axes", "isotropy")])
+def test_without_its_running_means_a_restored_run_goes_another_way(part, setting):
+    whole, resumed = (trainer(isotropic(), **{setting: 100.0}) for _ in range(2))
     whole.advance()
-    resumed.restore(whole.state() | {"places": torch.zeros_like(whole.places.mean)})
+    state = whole.state()
+    resumed.restore(state | {part: torch.zeros_like(state[part])})
     for run in (whole, resumed):
         run.advance()
     assert not torch.equal(weights(whole.generator), weights(resumed.generator))
 
 
-def test_runs_of_versions_without_a_mean_over_places_go_on():
+def test_runs_of_versions_without_running_means_go_on():
     run = trainer(isotropic())
     state = run.state()
     state.pop("places")
+    state.pop("axes")
     trainer(isotropic()).restore(state)
 
 
-def test_the_place_penalty_weighs_on_the_generator_alone():
-    plain, weighed = trainer(isotropic()), trainer(isotropic(), lattice=100.0)
+@pytest.mark.parametrize("setting", ["lattice", "isotropy"])
+def test_a_penalty_weighs_on_the_generator_alone(setting):
+    plain, weighed = trainer(isotropic()), trainer(isotropic(), **{setting: 100.0})
     for run in (plain, weighed):
         run.advance()
     assert torch.equal(weights(plain.players[0].critic), weights(weighed.players[0].critic))
     assert not torch.equal(weights(plain.generator), weights(weighed.generator))
     assert plain.places.mean.count_nonzero() == 0
+
+
+def test_axes_that_may_differ_are_left_alone():
+    plain, weighed = trainer(three_images()), trainer(three_images(), isotropy=100.0)
+    for run in (plain, weighed):
+        run.advance()
+    assert torch.equal(weights(plain.generator), weights(weighed.generator))
+
+
+def test_the_penalty_on_axes_makes_them_alike():
+    """Alone, without a critic: axes of random kernels differ, and then hardly."""
+    run = trainer(isotropic(), isotropy=1.0)
+    start = torch.Generator().manual_seed(3)
+
+    def spread() -> float:
+        """Relative deviation over axes of how often neighbours differ, in 50 volumes."""
+        with torch.no_grad():
+            volumes = torch.cat([run.generator(run.noise(1, start)) for _ in range(50)])
+        by_axis = torch.stack([volumes.diff(dim=axis).square().mean() for axis in (2, 3, 4)])
+        return float(by_axis.std() / by_axis.mean())
+
+    with torch.no_grad():  # kernels as large as trained ones
+        for conv in run.generator.convs:
+            conv.weight *= 10
+    before = spread()
+    for _ in range(300):
+        run.optimiser.zero_grad()
+        run.axes(run._volumes(1)).backward()
+        run.optimiser.step()
+    assert before > 0.03
+    assert spread() < before / 4
 
 
 def test_the_place_penalty_removes_a_lattice():
