@@ -230,10 +230,11 @@ def check_disk(path: Path, nbytes: int) -> None:
 
     A compressed format may take next to nothing, but never less than DEFLATE can.
     """
-    _, writer = _format(path, folder=not path.suffix)
+    location, _ = split_path(path)
+    _, writer = _format(location, folder=not location.suffix)
     plain = writer in UNCOMPRESSED
     needed = nbytes if plain else nbytes // DEFLATE_MOST
-    free = shutil.disk_usage(path.parent).free
+    free = shutil.disk_usage(location.parent).free
     if needed > free:
         least = "" if plain else "at least "
         raise InputError(

@@ -320,3 +320,9 @@ def test_facts_that_are_nested_too_deep_are_shown_as_they_are(
     save_model(replace(model, facts={"deep": deep}), tmp_path / "deep.safetensors")
     command("info", tmp_path / "deep.safetensors")
     assert json.loads(capsys.readouterr().out)["facts"] == {"deep": deep}
+
+
+def test_volumes_go_into_a_data_set_or_a_folder(run: Path, tmp_path: Path) -> None:
+    for out in (f"{tmp_path}/gen.h5:/first", f"{tmp_path}/slices"):
+        command("generate", run, "--size", "32", "--out", out, "--quiet")
+        assert read(out).shape == (32, 32, 32)
