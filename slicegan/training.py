@@ -128,7 +128,7 @@ class Trainer:
         if self.config.lattice:
             loss = loss + self.config.lattice * self.places(volumes)
         if self.config.isotropy and self.axes:
-            loss = loss + self.config.isotropy * self.axes(volumes)
+            loss = loss + self.config.isotropy * self.axes(volumes, self.step)
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()

@@ -164,11 +164,12 @@ def test_axis_penalty_by_hand():
     assert penalty_of.lags == [1, 2]
     # Stripes of one voxel along y: every neighbour there differs at lag 1, none at lag 2.
     volumes = stripes(2, 1)
-    # D = 0, 1/2, 0; M = .02 D of mean .02 / 6; (M - mean) D is .02 / 3 / 2 for y alone.
-    by_hand = 2 * (0.02 / 3 / 2) / (0.02 / 6) ** 2 / 6
-    assert penalty_of(volumes).item() == pytest.approx(by_hand, rel=1e-5)
+    # D = 0, 1/2, 0; M = .08 D of mean .08 / 6; (M - mean) D is .08 / 3 / 2 for y alone.
+    by_hand = 2 * (0.08 / 3 / 2) / (0.08 / 6) ** 2 / 3
+    assert penalty_of(volumes, 0).item() == pytest.approx(by_hand, rel=1e-5)
+    assert penalty_of(volumes, 1).item() == 0
     torch.testing.assert_close(
-        penalty_of.mean[:, 0], torch.tensor([[0, 0], [0.01, 0], [0, 0]]), atol=1e-8, rtol=1e-6
+        penalty_of.mean[:, 0], torch.tensor([[0, 0], [0.04, 0], [0, 0]]), atol=1e-8, rtol=1e-6
     )
 
 
@@ -177,9 +178,9 @@ def test_axis_penalty_is_none_where_all_axes_are_alike():
     volume = torch.rand(1, 2, 12, 12, 12, generator=random)
     turns = (tuple(2 + k for k in axes) for axes in permutations(range(3)))
     alike = torch.cat([volume.permute(0, 1, *turn) for turn in turns])
-    assert AxisPenalty(2, 12, CPU)(alike).item() == pytest.approx(0, abs=1e-3)
+    assert AxisPenalty(2, 12, CPU)(alike, 0).item() == pytest.approx(0, abs=1e-3)
     other = torch.cat([volume, stripes(8, 0, 12).expand(1, 2, -1, -1, -1)])
-    assert AxisPenalty(2, 12, CPU)(other).item() > 1
+    assert AxisPenalty(2, 12, CPU)(other, 2).item() > 1
 
 
 def test_axis_penalty_shortens_what_is_long_in_the_running_mean():
@@ -188,12 +189,12 @@ def test_axis_penalty_shortens_what_is_long_in_the_running_mean():
     for axis in (0, 1):
         penalty_of = AxisPenalty(1, 3, CPU)
         penalty_of.mean[:] = torch.tensor([0.2, 0.1, 0.15])[:, None, None]
-        losses[axis] = [float(penalty_of(stripes(period, axis))) for period in (8, 4)]
+        losses[axis] = [float(penalty_of(stripes(period, axis), 0)) for period in (8, 4)]
     assert losses[1][1] < losses[1][0] and losses[0][1] > losses[0][0]
 
 
 def test_axis_penalty_of_a_phase_that_never_occurs_is_finite():
     volumes = torch.zeros(1, 2, 16, 16, 16, requires_grad=True)
-    loss = AxisPenalty(2, 16, CPU)(volumes)
+    loss = AxisPenalty(2, 16, CPU)(volumes, 3)
     loss.backward()
     assert loss == 0 and volumes.grad.isfinite().all()

@@ -289,9 +289,9 @@ def test_the_penalty_on_axes_makes_them_alike():
         for conv in run.generator.convs:
             conv.weight *= 10
     before = spread()
-    for _ in range(300):
+    for step in range(300):
         run.optimiser.zero_grad()
-        run.axes(run._volumes(1)).backward()
+        run.axes(run._volumes(1), step).backward()
         run.optimiser.step()
     assert before > 0.03
     assert spread() < before / 4
