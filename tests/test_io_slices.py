@@ -113,7 +113,7 @@ def test_too_small_a_disk_is_said_before_the_first_slice(
 
     needed = CELL.size
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=needed - 1))
-    with pytest.raises(InputError, match=r"GiB on the disk, .* GiB are free: choose another"):
+    with pytest.raises(InputError, match=r"GiB on the disk, .* GiB are free: ask for less"):
         write_slices(slices(), tmp_path / name, **WHAT)
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=needed))
