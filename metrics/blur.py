@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.volume import MAX_PHASES, InputError, unique_labels
+
 PLANES = 8  # of a volume that are looked at
 CORE = 3  # pixels: a square that a phase fills somewhere
 REACH = 7  # pixels: a JPEG changes values in blocks of eight
@@ -41,15 +43,13 @@ def blurred_values(values: NDArray[Any], found: Sequence[int]) -> list[int]:
     >>> blurred_values(edge, [0, 64, 191, 255])
     [64, 191]
     """
-    from scipy.ndimage import binary_erosion, maximum_filter
+    from scipy.ndimage import maximum_filter
 
     if len(found) < 4 or found[-1] - found[0] < NUMBERED:
         return []
-    count = min(PLANES, len(values))
-    planes = [np.asarray(values[k]) for k in np.linspace(0, len(values) - 1, count).astype(int)]
-    square = np.ones((CORE, CORE))
-    thick = [v for v in found if any(binary_erosion(plane == v, square).any() for plane in planes)]
-    thin = [v for v in found if v not in thick]
+    planes = _some_planes(values)
+    thin = _thin(planes, found)
+    thick = [v for v in found if v not in thin]
     if len(thick) < 2 or len(thin) < 2:
         return []
     at_boundary, pixels = 0, 0
@@ -59,3 +59,33 @@ def blurred_values(values: NDArray[Any], found: Sequence[int]) -> list[int]:
         at_boundary += int(np.count_nonzero(of_thin >= 2))
         pixels += of_thin.size
     return thin if at_boundary > SHARE * pixels else []
+
+
+def check_lossy(values: NDArray[Any]) -> None:
+    """Raise `InputError` if a JPEG (Z, Y, X) holds more than phases.
+
+    What its compression adds fills no square of 3 x 3 pixels: one such value is enough, as there is
+    no telling how far the others were moved.
+    """
+    found = unique_labels(values)
+    if len(found) <= MAX_PHASES and (added := _thin(_some_planes(values), found)):
+        raise InputError(
+            f"JPEG has changed the labels, nowhere do the values {', '.join(map(str, added))} fill "
+            "3x3 pixels: save the segmentation as PNG or TIFF"
+        )
+
+
+def _some_planes(values: NDArray[Any]) -> list[NDArray[Any]]:
+    """Up to eight planes normal to z."""
+    count = min(PLANES, len(values))
+    return [np.asarray(values[k]) for k in np.linspace(0, len(values) - 1, count).astype(int)]
+
+
+def _thin(planes: Sequence[NDArray[Any]], found: Sequence[int]) -> list[int]:
+    """Values that fill a square in no plane."""
+    from scipy.ndimage import binary_erosion
+
+    square = np.ones((CORE, CORE))
+    return [
+        v for v in found if not any(binary_erosion(plane == v, square).any() for plane in planes)
+    ]

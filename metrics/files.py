@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from glob import escape
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -47,7 +48,8 @@ def scratch(path: Path, prefix: str, *, home: Path | None = None) -> Iterator[Pa
     A process that still writes holds a lock in its folder, which goes when it dies.
     """
     home, prefix = home or path.parent, f"{prefix}{path.name[:64]}-"
-    for left in [folder for folder in home.iterdir() if folder.name.startswith(prefix)]:
+    # One without a lock is being made by another process.
+    for left in [lock.parent for lock in home.glob(f"{escape(prefix)}*/{LOCK}")]:
         with suppress(Timeout, OSError), FileLock(left / LOCK, timeout=0):
             shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=home, prefix=prefix) as folder:

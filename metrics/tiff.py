@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.blur import check_lossy
 from metrics.formats import HEADER_KEY, Header, Slices
 from metrics.memory import check_memory
 from metrics.units import normal_unit
@@ -28,6 +29,7 @@ CLASSIC_BYTES = 2**32 - 2**25
 EDGE_RANGE = (1e-9, 1e9)
 # ImageJ knows no more channels. tifffile calls slices channels if it is not told their axis.
 MAX_CHANNELS = 7
+JPEG = (6, 7)  # compression tags
 # Most that a stored byte can unpack to, by compression tag: deflate cannot exceed 1032.
 MAX_EXPANSION = {1: 1, 8: 1100, 32946: 1100}
 
@@ -48,6 +50,8 @@ def read_tiff(path: Path) -> tuple[NDArray[Any], Header]:
             values = series.asarray()
         else:
             values = tifffile.memmap(path, mode="r")
+        if series.keyframe.compression in JPEG:
+            check_lossy(values[np.newaxis] if values.ndim == 2 else values)
     # ImageJ metadata cannot tell a stack of one slice from an image; our own header can.
     if header.get("shape") == [1, *values.shape]:
         values = values[np.newaxis]

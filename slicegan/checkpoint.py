@@ -110,6 +110,7 @@ def save_model(model: Model, path: str | os.PathLike[str], *, half: bool = False
         if not name.endswith(COUNTER):
             short = half and tensor.ndim > 1
             weights[name] = tensor.to("cpu", torch.float16 if short else torch.float32).contiguous()
+    metadata["sha256"] = _checksum(metadata, weights)
     with one_line(path, "written", "free some space or choose another folder"):
         _check_finite(weights)
         with replacing(Path(path)) as temporary:
@@ -141,6 +142,9 @@ def load_model(source: str | os.PathLike[str]) -> Model:
                     "give one that `slicegan train` or `slicegan convert` wrote"
                 )
             weights = {name: content.get_tensor(name) for name in content.keys()}
+        # Files of earlier versions have none.
+        if metadata.get("sha256", (found := _checksum(metadata, weights))) != found:
+            raise InputError(f"cannot be read (wrong checksum): {remedy}")
         config = from_json(metadata.get("generator", ""), GeneratorConfig)
         material = from_json(metadata.get("material", ""), Material)
         facts = from_json(metadata.get("facts", ""), dict[str, str])
@@ -249,6 +253,17 @@ def _locate(source: str | os.PathLike[str]) -> Traversable:
         raise InputError(f"{path}: no {WEIGHTS} in this folder: train first, or give another")
     shipped = f", or one of {', '.join(names)}" if names else ""
     raise InputError(f"no model {source}: give a run folder, a {SUFFIX} file{shipped}")
+
+
+def _checksum(metadata: Mapping[str, str], weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 of what a generator's file says and holds: safetensors does not check its content."""
+    digest = hashlib.sha256()
+    for name in ("format", "generator", "material", "facts"):
+        digest.update(metadata.get(name, "").encode() + b"\0")
+    for name, tensor in sorted(weights.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _check_finite(weights: Mapping[str, Tensor]) -> None:

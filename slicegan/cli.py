@@ -74,7 +74,7 @@ def train(args: argparse.Namespace) -> bool:
             config = override(config, [f"training.steps={args.steps}"])
         data, after = _data(args), args.stop_after
         run = Run.start(args.out, data, config, seed=args.seed, device=device, stop_after=after)
-    if not args.quiet:
+    if not args.quiet and run.trainer.step < run.record.config.training.steps:
         lines = plan(run.data, run.record.config, device=device, done=run.trainer.step)
         print("\n".join(lines), flush=True)
     finished = run.train(progress=not args.quiet)

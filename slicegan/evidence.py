@@ -39,12 +39,13 @@ def area_fractions(source: Source) -> Known:
     """Area fraction of each phase in the images of a source, by their integral range.
 
     Means over images weigh their pixels; errors of images, and of parts of a large image, are
-    independent. None for slices of a volume, which are not independent of each other, and for
-    images too small to be judged (`metrics.representativity`).
+    independent. Slices of a volume are not: it is judged as a volume. None for images too small to
+    be judged (`metrics.representativity`).
     """
     if any(len(stack) > 1 for stack in source.images):
-        return None
-    parts = [part for stack in source.images for part in _parts(stack.numpy())]
+        parts = [source.images[0].numpy()]  # slices along the other axes show the same voxels
+    else:
+        parts = [part for stack in source.images for part in _parts(stack.numpy())]
     weights = np.array([part.size for part in parts]) / sum(part.size for part in parts)
     found = []
     for phase in range(source.channels):

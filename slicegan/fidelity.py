@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +31,7 @@ Floats = NDArray[np.float64]
 # Errors of a good generator: a score of 1 is just good enough.
 FRACTION_BAR, S2_BAR, BOUNDARY_BAR, LATTICE_BAR = 0.01, 0.02, 0.05, 0.03
 MAX_LAG = 32
+JACKKNIFED, ERROR = ("fraction", "s2", "boundary"), "_se"
 DIAGONAL_PLANES = tuple(f"45{axis}" for axis in AXES)
 S2_PRECISION = 1e-6  # of `two_point_map`: less than this is nothing
 
@@ -62,11 +63,14 @@ class Fidelity:
     lattices : tuple of Lattice
         Differences between places modulo the two longest periods; none of too few or too small
         volumes.
+    standard_errors : mapping of str to float
+        Of `fraction`, `s2` and `boundary`, by the jackknife over volumes; none of a single one.
     """
 
     fraction: float
     planes: Mapping[str, PlaneErrors]
     lattices: tuple[Lattice, ...] = ()
+    standard_errors: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def s2(self) -> float:
@@ -98,6 +102,7 @@ class Fidelity:
         """All errors by name, as in the log of a run; nan for what is not known."""
         names = ("fraction", "s2", "boundary", "lattice", "score")
         row: dict[str, float] = {name: getattr(self, name) for name in names}
+        row |= {f"{name}{ERROR}": self.standard_errors.get(name, math.nan) for name in JACKKNIFED}
         for plane in (*AXES, *DIAGONAL_PLANES):
             errors = self.planes.get(plane, PlaneErrors(math.nan, math.nan))
             row |= {f"{name}_{plane}": error for name, error in errors._asdict().items()}
@@ -111,12 +116,20 @@ def against_bars(row: Mapping[str, float]) -> str:
     --------
     >>> against_bars({"fraction": 0.004, "s2": 0.05, "boundary": 0.03})
     'fraction 0.004 (good: 0.01), s2 0.05 (good: 0.02), boundary 0.03 (good: 0.05)'
+    >>> against_bars({"s2": 0.05, "s2_se": 0.007})
+    's2 0.05 +- 0.007 (good: 0.02)'
     """
     bars = {
         "fraction": FRACTION_BAR, "s2": S2_BAR, "boundary": BOUNDARY_BAR, "lattice": LATTICE_BAR,
     }  # fmt: skip
     known = {name: bar for name, bar in bars.items() if math.isfinite(row.get(name, math.nan))}
-    return ", ".join(f"{name} {row[name]:.2g} (good: {bar:g})" for name, bar in known.items())
+    return ", ".join(f"{name} {with_error(row, name)} (good: {known[name]:g})" for name in known)
+
+
+def with_error(row: Mapping[str, float], name: str) -> str:
+    """A figure of a row, with its standard error where it is known."""
+    error = row.get(f"{name}{ERROR}", math.nan)
+    return f"{row.get(name, math.nan):.2g}" + (f" +- {error:.1g}" if math.isfinite(error) else "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +177,8 @@ def reference(data: TrainingData) -> Reference:
     maps: dict[str, Floats] = {}
     for source, of_source in zip(data.sources, stacks, strict=True):
         images = (image[np.newaxis] for stack in of_source for image in stack)
-        s2 = _mean_map(_segmented(images, data.material, thresholds), lag)[:, 0]
+        segmented = _segmented(images, data.material, thresholds)
+        s2 = _pooled(_pair_counts(volume, lag) for volume in segmented)[:, 0]
         maps |= dict.fromkeys(source.axes, _symmetric(s2, source))
     return Reference(data.material, data.isotropic, thresholds, maps)
 
@@ -214,7 +228,15 @@ def judge(
     if lag < 2:
         raise InputError("images and volumes must have four voxels or more along every side")
     segmented = list(_segmented(arrays, reference.material, reference.thresholds))
-    generated = _mean_map(segmented, lag)
+    counts = [_pair_counts(volume, lag) for volume in segmented]
+    found = _against(_pooled(counts), reference, lag)
+    lattices = tuple(lattice(segmented, n) for n in periods(stride) if measurable(segmented, n))
+    return replace(found, lattices=lattices, standard_errors=_jackknife(counts, reference, lag))
+
+
+def _against(generated: Floats, reference: Reference, lag: int) -> Fidelity:
+    """Errors of S2 (phases, z, y, x) at lags up to `lag` against the images."""
+    reach = reference.maps["z"].shape[-1] // 2
     inner = slice(reach - lag, reach + lag + 1)
     images = {axis: s2[:, inner, inner] for axis, s2 in reference.maps.items()}
     phi = generated[:, lag, lag, lag]
@@ -226,11 +248,23 @@ def judge(
         steps |= dict.fromkeys(DIAGONAL_PLANES, (spacing["z"], math.sqrt(2) * spacing["z"]))
         images |= dict.fromkeys(DIAGONAL_PLANES, expected_diagonal(images["z"]))
         found |= {f"45{axis}": _diagonal(generated, k) for k, axis in enumerate(AXES)}
-    return Fidelity(
-        fraction,
-        {plane: _errors(found[plane], images[plane], steps[plane]) for plane in images},
-        tuple(lattice(segmented, n) for n in periods(stride) if measurable(segmented, n)),
-    )
+    planes = {plane: _errors(found[plane], images[plane], steps[plane]) for plane in images}
+    return Fidelity(fraction, planes)
+
+
+def _jackknife(counts: Sequence[PairCounts], reference: Reference, lag: int) -> dict[str, float]:
+    """Standard errors from what each volume changes when it is left out."""
+    n = len(counts)
+    if n < 2:
+        return {}
+    total = _sum(counts)
+    without = [
+        _against((total.hits - c.hits) / (total.pairs - c.pairs), reference, lag) for c in counts
+    ]
+    return {
+        name: math.sqrt(n - 1) * float(np.std([getattr(found, name) for found in without]))
+        for name in JACKKNIFED
+    }
 
 
 def expected_diagonal(s2: Floats) -> Floats:
@@ -305,17 +339,32 @@ def _worst(error: Floats, size: Floats) -> float:
     return float(np.max(error[some] / size[some], initial=0.0))
 
 
-def _mean_map(volumes: Iterable[Volume], lag: int) -> Floats:
+class PairCounts(NamedTuple):
+    """Pairs of voxels (z, y, x) at each lag, and how many lie in each phase (phases, z, y, x)."""
+
+    hits: Floats
+    pairs: Floats
+
+
+def _pair_counts(volume: Volume, lag: int) -> PairCounts:
+    # Of two phases the other has the same S2 - phi^2, up to the pairs lost at the edges.
+    labels = volume.phase_labels if len(volume.phases) > 2 else volume.phase_labels[:1]
+    maps = [two_point_map(volume, phase=label, max_lag=lag) for label in labels]
+    pairs = maps[0][1].astype(np.float64)
+    return PairCounts(np.stack([s2 for s2, _ in maps]) * pairs, pairs)
+
+
+def _pooled(counts: Iterable[PairCounts]) -> Floats:
     """S2 of each phase at all lags (phases, z, y, x), every pair of voxels counting alike."""
-    found, pairs = np.zeros(1), np.zeros(1)
-    for volume in volumes:
-        # Of two phases the other has the same S2 - phi^2, up to the pairs lost at the edges.
-        labels = volume.phase_labels if len(volume.phases) > 2 else volume.phase_labels[:1]
-        maps = [two_point_map(volume, phase=label, max_lag=lag) for label in labels]
-        possible = maps[0][1]
-        found = found + np.stack([s2 for s2, _ in maps]) * possible
-        pairs = pairs + possible
-    return found / pairs
+    total = _sum(counts)
+    return total.hits / total.pairs
+
+
+def _sum(counts: Iterable[PairCounts]) -> PairCounts:
+    hits, pairs = np.zeros(1), np.zeros(1)
+    for count in counts:
+        hits, pairs = hits + count.hits, pairs + count.pairs
+    return PairCounts(hits, pairs)
 
 
 def _segmented(

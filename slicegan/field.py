@@ -10,8 +10,8 @@ from itertools import pairwise, product
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from metrics.progress import bar
 from slicegan.config import Kind
 from slicegan.latent import fine_noise, latent_noise
 from slicegan.networks import Generator
@@ -134,7 +134,7 @@ def slabs(field: Field, *, progress: bool = False) -> Iterator[NDArray[np.uint8]
     tiles_z, tiles_y, tiles_x = field.tiles()
     _, y, x = field.window
     total = math.prod(field.shape)
-    with tqdm(total=total, unit="voxel", unit_scale=True, disable=not progress) as bar:
+    with bar(shown=progress, total=total, unit="voxel", unit_scale=True) as voxels:
         for z in tiles_z:
             whole = (z, y, x)
             sites = field.sites(whole)
@@ -144,7 +144,7 @@ def slabs(field: Field, *, progress: bool = False) -> Iterator[NDArray[np.uint8]
                 window = _within(field.sites(box), [start for start, _ in sites])
                 target = _within(box, [start for start, _ in whole])
                 slab[target] = field.voxels(noise[:, *window], box)
-                bar.update(math.prod(lengths(box)))
+                voxels.update(math.prod(lengths(box)))
             yield slab
 
 

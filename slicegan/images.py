@@ -10,15 +10,18 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.blur import check_lossy
 from metrics.files import one_line
 from metrics.io import FORMATS, split_path
 from metrics.memory import check_memory
 from metrics.pictures import SUFFIXES, read_picture
+from metrics.tiff import JPEG as TIFF_JPEG
 from metrics.tiff import damage_refused
 from metrics.volume import MAX_PHASES, InputError, unique_labels
 from slicegan.config import Kind
 
 TIFF = (".tif", ".tiff")
+JPEG = (".jpg", ".jpeg")
 PIXEL_BYTES = 9  # that reading takes at most: values sorted, and the labels made of them
 REMEDY = "it is damaged or not what its name says, export it again"
 
@@ -145,8 +148,9 @@ def _read(path: Path, kind: Kind) -> NDArray[Any]:
     """Pixels as they are in the file: (H, W) or (H, W, channels)."""
     _check_file(path)
     suffix = path.suffix.lower()
+    lossy = suffix in JPEG
     if suffix in TIFF:
-        pixels = _read_tiff(path)
+        pixels, lossy = _read_tiff(path)
     elif suffix in SUFFIXES:
         pixels = read_picture(path, labels=kind == "phases")
     elif suffix == ".npy":
@@ -154,10 +158,13 @@ def _read(path: Path, kind: Kind) -> NDArray[Any]:
         pixels = np.array(np.lib.format.open_memmap(path, mode="r"))
     else:
         raise InputError(f"unknown type {suffix!r}: use {', '.join((*TIFF, *SUFFIXES, '.npy'))}")
+    if lossy and kind == "phases":
+        check_lossy(pixels[np.newaxis, ..., 0] if pixels.ndim == 3 else pixels[np.newaxis])
     return pixels
 
 
-def _read_tiff(path: Path) -> NDArray[Any]:
+def _read_tiff(path: Path) -> tuple[NDArray[Any], bool]:
+    """Pixels of the only image, and whether JPEG has changed them."""
     import tifffile
 
     with damage_refused(), tifffile.TiffFile(path) as tif:
@@ -168,7 +175,9 @@ def _read_tiff(path: Path) -> NDArray[Any]:
         (series,) = tif.series
         check_memory(series.size * series.dtype.itemsize)
         pixels: NDArray[Any] = series.asarray()
-    return np.moveaxis(pixels, series.axes.index("S"), -1) if "S" in series.axes else pixels
+        lossy = series.keyframe.compression in TIFF_JPEG
+    pixels = np.moveaxis(pixels, series.axes.index("S"), -1) if "S" in series.axes else pixels
+    return pixels, lossy
 
 
 def _tiff_pages(path: Path) -> Iterator[NDArray[Any]]:

@@ -96,16 +96,12 @@ class AxisPenalty:
     A critic sees one plane at a time, rows along one axis and columns along another: that chords
     are a tenth longer along y than along z and x is hidden in the planes of either kind. With
 
-    .. math:: D_a(r) = \left\langle (p(x) - p(x + r e_a))^2
-    ight
-    angle / 2
+    .. math:: D_a(r) = \left\langle (p(x) - p(x + r e_a))^2 \right\rangle / 2
 
     of each channel along each axis a, at a lag r of 1, 2, 4 or 8 voxels in turn, and its running
     mean M = .92 M + .08 D,
 
-    .. math:: L = 2 \left\langle rac{(M_a - ar M) D_a}{ar M^2}
-    ight
-    angle
+    .. math:: L = 2 \left\langle \frac{(M_a - \bar M) D_a}{\bar M^2} \right\rangle
 
     has the gradient of the relative variance of M over axes. As in `PlacePenalty` only D has a
     gradient. All lags in every step would take a fifth of its time.

@@ -18,7 +18,14 @@ from metrics.volume import AXES, Volume
 from metrics.wording import row_label
 from slicegan.config import Material
 from slicegan.data import TrainingData
-from slicegan.fidelity import BOUNDARY_BAR, DIAGONAL_PLANES, FRACTION_BAR, LATTICE_BAR, S2_BAR
+from slicegan.fidelity import (
+    BOUNDARY_BAR,
+    DIAGONAL_PLANES,
+    ERROR,
+    FRACTION_BAR,
+    LATTICE_BAR,
+    S2_BAR,
+)
 from slicegan.sources import PLANES, Source
 
 if TYPE_CHECKING:
@@ -145,21 +152,23 @@ def fidelity_figure(log: pd.DataFrame) -> Figure:
         and for planes that the images say nothing of.
     """
     figure, (summary, s2, boundary) = _three_panels()
-    relative = log.assign(
-        fraction=log["fraction"] / FRACTION_BAR,
-        s2=log["s2"] / S2_BAR,
-        boundary=log["boundary"] / BOUNDARY_BAR,
-        lattice=log["lattice"] / LATTICE_BAR,
-    )
+    bars = {
+        "fraction": FRACTION_BAR, "s2": S2_BAR, "boundary": BOUNDARY_BAR, "lattice": LATTICE_BAR,
+    }  # fmt: skip
+    relative = log.copy()
+    for name, bar in bars.items():
+        for column in {name, f"{name}{ERROR}"} & set(log):
+            relative[column] = log[column] / bar
     names = ("volume fraction", "two-point correlation", "boundary length", "lattice")
     for column, name, colour, marker in zip(
-        ("fraction", "s2", "boundary", "lattice"),
+        bars,
         names,
         (*COLOURS, LATTICE_COLOUR),
         (*MARKERS, "D"),
         strict=True,
     ):
         _curve(summary, relative, column, name, colour, marker=marker)
+        _band(summary, relative, column, colour)
     _curve(summary, relative, "score", "score (their mean)", "black", width=2.2)
     summary.set_ylabel("worst error / bar")
     s2.set_ylabel("S₂ error / φ(1-φ)")
@@ -278,6 +287,16 @@ def _curve(
         marker = marker or ("o" if len(rows) == 1 else "")
         ax.plot(rows["step"], rows[column], dash, color=colour, label=label, lw=width,
                 marker=marker, ms=3.5)  # fmt: skip
+
+
+def _band(ax: Axes, log: pd.DataFrame, column: str, colour: str) -> None:
+    """One standard error to either side, where it is known."""
+    if f"{column}{ERROR}" in log:
+        rows = log[["step", column, f"{column}{ERROR}"]].dropna().astype(float)
+        low, high = (rows[column] + sign * rows[f"{column}{ERROR}"] for sign in (-1, 1))
+        # On a logarithmic axis a limit at zero would have no place.
+        ax.fill_between(rows["step"], np.maximum(low, rows[column] / 10), high, color=colour,
+                        alpha=0.15, lw=0)  # fmt: skip
 
 
 def _log_scale(ax: Axes) -> None:

@@ -30,6 +30,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from metrics.files import TEMPORARY, one_line, replacing
+from metrics.progress import bar
 from metrics.provenance import machine, versions
 from metrics.volume import InputError
 from slicegan.calibration import calibrate, image_fractions
@@ -37,7 +38,7 @@ from slicegan.checkpoint import WEIGHTS, Model, load_model, load_state, save_mod
 from slicegan.config import Config, DataConfig
 from slicegan.data import TrainingData, load_training_data
 from slicegan.evaluation import CHOSEN, choose, fidelity_fact
-from slicegan.fidelity import against_bars, judge, reference
+from slicegan.fidelity import against_bars, judge, reference, with_error
 from slicegan.generation import generate
 from slicegan.latent import check_key
 from slicegan.networks import Generator
@@ -150,30 +151,24 @@ class Run:
             If another process trains in the folder, a loss is no longer finite, or a file cannot
             be written; the last state stays.
         """
-        from tqdm import tqdm
-
         training, trainer = self.record.config.training, self.trainer
         began = perf_counter() - self.seconds
         # The rate is the mean since the start: that of the last seconds takes the step before which
         # volumes are judged for all steps: it said 53 minutes of 8.
-        bar = tqdm(
-            total=training.steps,
-            initial=trainer.step,
-            unit="step",
-            disable=not progress,
-            smoothing=0,
+        steps = bar(
+            shown=progress, total=training.steps, initial=trainer.step, unit="step", smoothing=0
         )
         with self._alone():
-            with bar, stop_signals() as stopped:
+            with steps, stop_signals() as stopped:
                 while trainer.step < training.steps and not stopped():
                     for name, loss in trainer.advance().items():
                         self.losses[name] = self.losses.get(name, 0.0) + loss
                     self.seconds = perf_counter() - began
-                    bar.update()
+                    steps.update()
                     last = trainer.step == training.steps
                     if last or trainer.step % training.evaluate_every == 0:
                         self.evaluate()
-                        bar.set_postfix_str(_figures(self.rows[-1]))
+                        steps.set_postfix_str(_figures(self.rows[-1]))
                 if self.losses:
                     self.save()
             # All is saved: from here on Ctrl-C ends at once, and a resumed run chooses.
@@ -267,6 +262,9 @@ class Run:
         """Go back to a saved state."""
         self.trainer.restore(state["trainer"])
         self.rows, self.losses, self.seconds = state["rows"], state["losses"], state["seconds"]
+        numbers = [row[name] for row in self.rows for name in ("step", "score")]
+        if not all(isinstance(x, int | float) for x in (*numbers, self.seconds)):
+            raise InputError("its steps, scores or seconds are no numbers")
 
     def _mean_losses(self) -> dict[str, float]:
         """Mean of each loss since the last evaluation.
@@ -347,4 +345,4 @@ def written(folder: Path) -> Iterator[None]:
 def _figures(row: Mapping[str, float]) -> str:
     """The figures that a progress bar has room for."""
     names = ("wasserstein", "fraction", "s2", "boundary", "lattice")
-    return ", ".join(f"{name} {row.get(name, math.nan):.3g}" for name in names)
+    return ", ".join(f"{name} {with_error(row, name)}" for name in names)

@@ -202,14 +202,14 @@ class Trainer:
         self.random.set_state(state["random"])
         self.generator.load_state_dict(state["generator"])
         self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        _load(self.optimiser, state["optimiser"])
         if self.config.lattice:  # runs of earlier versions have none
-            self.places.mean = state["places"].to(self.device)
+            self.places.mean = _like(self.places.mean, state["places"])
         if self.config.isotropy and self.axes:
-            self.axes.mean = state["axes"].to(self.device)
+            self.axes.mean = _like(self.axes.mean, state["axes"])
         for player, saved in zip(self.players, state["players"], strict=True):
             player.critic.load_state_dict(saved["critic"])
-            player.optimiser.load_state_dict(saved["optimiser"])
+            _load(player.optimiser, saved["optimiser"])
             player.steps = saved["steps"]
 
     def _pairs(self, player: Player, volumes: Tensor) -> tuple[Tensor, Tensor]:
@@ -242,3 +242,19 @@ class Trainer:
         for player in self.players:
             for group in player.optimiser.param_groups:
                 group["lr"] = c.critic_rate * factor
+
+
+def _load(optimiser: Adam, state: Mapping[str, Any]) -> None:
+    """Give an optimiser its state; PyTorch does not look at the shapes of the moments."""
+    optimiser.load_state_dict(dict(state))
+    for weight, moments in optimiser.state.items():
+        for name in ("exp_avg", "exp_avg_sq"):
+            moments[name] = _like(weight, moments[name])
+
+
+def _like(wanted: Tensor, found: Tensor) -> Tensor:
+    """A tensor of a state on the device of the one it replaces, whose shape it must have."""
+    if found.shape != wanted.shape:
+        shapes = f"{tuple(found.shape)} where {tuple(wanted.shape)}"
+        raise InputError(f"a tensor of shape {shapes} is expected")
+    return found.to(wanted.device)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from scipy.ndimage import distance_transform_edt, zoom
 
@@ -15,6 +16,7 @@ from metrics import InputError, read
 from metrics.blur import blurred_values
 from metrics.shapes import gaussian_random_field, plurigaussian
 from slicegan.data import load_training_data
+from slicegan.images import read_image
 
 # In 2D: a volume of one plane.
 TWO, THREE = (
@@ -78,8 +80,9 @@ def test_a_thin_coating_on_a_core_is_a_phase(thickness: int) -> None:
 
 
 def test_files_are_refused_with_the_remedy_unless_the_phases_are_named(tmp_path: Path) -> None:
-    file = tmp_path / "image.jpg"
-    Image.fromarray(PLANES["two"]).save(file, quality=100)
+    jpeg, file = tmp_path / "image.jpg", tmp_path / "image.png"
+    Image.fromarray(PLANES["two"]).save(jpeg, quality=100)
+    Image.fromarray(np.asarray(Image.open(jpeg))).save(file)
     values = np.unique(np.asarray(Image.open(file))).tolist()
     with pytest.raises(InputError, match=r"values 1, 254 occur only along boundaries.*PNG"):
         load_training_data(file)
@@ -90,6 +93,46 @@ def test_files_are_refused_with_the_remedy_unless_the_phases_are_named(tmp_path:
     with pytest.raises(InputError, match="only along boundaries"):
         read(tmp_path / "stack.npy")
     assert len(read(tmp_path / "stack.npy", phases=names).phases) == len(values)
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_a_jpeg_that_changed_its_labels_is_refused(lines: bool, tmp_path: Path) -> None:
+    image = PLANES["two"].copy()
+    if lines:  # one thin value may be a phase, in a JPEG it is none
+        image[3, ::9] = 254
+        assert found(image) == []
+    written = write_jpegs(image, tmp_path)
+    for file in written[:2]:
+        names = {f"{v}": v for v in np.unique(read_image(file, kind="grey")).tolist()}
+        with pytest.raises(InputError, match=r"JPEG has changed the labels.*PNG"):
+            load_training_data(file, phases=names)
+    with pytest.raises(InputError, match="JPEG has changed the labels"):
+        read(written[2])
+
+
+def test_a_jpeg_that_kept_its_labels_is_read(tmp_path: Path) -> None:
+    # Whole blocks of 8 x 8 pixels.
+    image = np.kron([[0, 1, 1], [1, 0, 0], [0, 0, 1]], np.full((8, 8), 255)).astype(np.uint8)
+    written = write_jpegs(image, tmp_path)
+    for file in written[:2]:
+        phases = load_training_data(file).material.phases
+        assert [phase.value for phase in phases] == [0, 255]
+    assert [phase.value for phase in read(written[2]).phases] == [0, 255]
+
+
+def write_jpegs(image: np.ndarray, folder: Path) -> tuple[Path, Path, Path]:
+    """A picture, a page and a stack, compressed as little as JPEG can."""
+    picture, page, stack = (folder / name for name in ("a.jpg", "a.tif", "stack.tif"))
+    Image.fromarray(image).save(picture, quality=100)
+    for file, pixels in ((page, image), (stack, np.stack([image] * 4))):
+        tifffile.imwrite(
+            file,
+            pixels,
+            photometric="minisblack",
+            compression="jpeg",
+            compressionargs={"level": 100},
+        )
+    return picture, page, stack
 
 
 @pytest.mark.parametrize("name", ["nmc", "berea", "snow", "stack"])

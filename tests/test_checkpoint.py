@@ -199,10 +199,13 @@ def test_files_of_another_kind_are_refused(bytes_: bytes, tmp_path: Path) -> Non
 def rewritten(
     path: Path, weights: dict[str, torch.Tensor] | None = None, **metadata: str | None
 ) -> Path:
-    """Good file with other weights or metadata (None leaves an entry out)."""
+    """Good file of an earlier version, without checksum, with other weights or metadata.
+
+    None leaves an entry out.
+    """
     save_model(model(), path)
     with safe_open(path, framework="pt") as file:
-        entries = {**file.metadata(), **metadata}
+        entries = {**file.metadata(), "sha256": None, **metadata}
     stored = load_file(path) | (weights or {})
     save_file(stored, path, metadata={name: text for name, text in entries.items() if text})
     return path
@@ -235,6 +238,25 @@ def test_metadata_that_does_not_fit_is_refused(
     found = refusal(load_model, path)
     assert found.startswith(f"{path}: ")
     assert message in found
+
+
+@given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+@settings(max_examples=30, deadline=None)
+def test_no_bit_changes_unnoticed(
+    where: float, bit: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("damaged") / "a.safetensors"
+    save_model(model(), path)
+    content, wanted = bytearray(path.read_bytes()), load_model(path)
+    content[int(where * len(content))] ^= 1 << bit
+    path.write_bytes(content)
+    try:
+        found = load_model(path)
+    except InputError:
+        return
+    # Of what is not weights, spaces of the header alone may change.
+    assert torch.equal(output(found), output(wanted))
+    assert (found.material, found.facts) == (wanted.material, wanted.facts)
 
 
 def test_weights_that_do_not_fit_or_are_not_finite_are_refused(tmp_path: Path) -> None:

@@ -69,9 +69,14 @@ def test_a_large_image_is_judged_in_parts(monkeypatch: pytest.MonkeyPatch) -> No
     assert parts[0].error == pytest.approx(whole[0].error, rel=0.3)
 
 
-def test_slices_of_a_volume_are_not_independent() -> None:
-    stack = np.concatenate([image(0), image(1)])
-    assert evidence.area_fractions(source(stack)) is None
+def test_slices_of_a_volume_are_judged_as_a_volume() -> None:
+    field = gaussian_random_field((48,) * 3, correlation_length=3, seed=0, fractions=(0.4, 0.6))
+    labels = np.asarray(field.volume.labels).astype(np.uint8)
+    found = evidence.area_fractions(source(labels, labels.swapaxes(0, 1)))
+    assert found is not None
+    expected = representativity(labels, phase=0)
+    assert tuple(found[0].interval) == pytest.approx(tuple(expected.fraction))
+    assert found[0].windows == pytest.approx(expected.samples)
 
 
 def test_few_windows_are_said() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,7 +44,15 @@ def test_a_job_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(done) == before
 
 
+def help_of(module: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=True
+    )
+    return re.sub(r"[\[\],]", " ", done.stdout)
+
+
 def test_every_command_is_one_that_its_program_takes(tmp_path: Path) -> None:
+    helps: dict[str, str] = {}
     for _, (module, *words) in gpu.stages(tmp_path, Path("original"), 0, "cpu"):
         if words[0] == "slicegan":
             slicegan_parser().parse_args(words[1:])
@@ -55,3 +66,6 @@ def test_every_command_is_one_that_its_program_takes(tmp_path: Path) -> None:
             speed._parser().parse_args(words[1:])
         elif words[0] == "benchmarks.train_pretrained":
             train_pretrained._parser().parse_args(words[1:])
+        else:
+            help_ = helps.setdefault(words[0], help_of(words[0]))
+            assert {word for word in words if word.startswith("--")} <= set(help_.split())

@@ -190,6 +190,7 @@ def test_training_images_are_what_the_case_says(name: str, tmp_path: Path) -> No
 def test_every_study_has_its_cases() -> None:
     for study in STUDIES.values():
         assert {CASES[name].dataset for name in study.models} == {study.dataset}
+        assert {CASES[name].seen for name in study.models} == {"volume", "slice"}
 
 
 def test_a_folder_of_something_else_is_left_alone(

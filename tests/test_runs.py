@@ -25,7 +25,7 @@ from slicegan.settings import from_json
 from slicegan.training import Trainer
 
 LOSSES = ["critic_real", "critic_fake", "penalty", "generator_loss", "wasserstein"]
-ERRORS = ["fraction", "s2", "boundary", "lattice", "score"]
+ERRORS = ["fraction", "s2", "boundary", "lattice", "score", "fraction_se", "s2_se", "boundary_se"]
 PLANES = [f"{name}_{plane}" for plane in ("z", "y", "x", "45z", "45y", "45x")
           for name in ("s2", "boundary")]  # fmt: skip
 
@@ -267,5 +267,6 @@ def test_the_summary_says_where_the_run_stands(whole: Path, tmp_path: Path) -> N
     kept = json.loads(load_model(tmp_path / "run").facts["fidelity"])
     first, second, third = run.summary().splitlines()
     assert first == f"{tmp_path / 'run'}: step 4 of 4"
-    assert second.startswith(f"kept: step {kept['step']}, fraction {kept['fraction']:.2g} (good: ")
+    fraction = f"fraction {kept['fraction']:.2g} +- {kept['fraction_se']:.1g}"
+    assert second.startswith(f"kept: step {kept['step']}, {fraction} (good: ")
     assert third.endswith(f"next: slicegan generate {tmp_path / 'run'} --size 128")

@@ -29,7 +29,7 @@ from small_runs import (
 )
 
 from slicegan import checkpoint, runs
-from slicegan.checkpoint import load_model, save_state
+from slicegan.checkpoint import load_model, load_state, save_state
 from slicegan.runs import Run
 from slicegan.training import Trainer
 
@@ -59,6 +59,23 @@ def spoil(file: Path, old: bytes, new: bytes) -> None:
     file.write_bytes(content.replace(old, new))
 
 
+def spoilt_state(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
+    """What changes a state and gives it a good checksum."""
+
+    def spoil_state(run: Path) -> None:
+        state = load_state(run / "state.pt")
+        change(state)
+        save_state(state, run / "state.pt")
+
+    return spoil_state
+
+
+def moments(state: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Of the first weight of the generator."""
+    found: dict[str, torch.Tensor] = state["trainer"]["optimiser"]["state"][0]
+    return found
+
+
 DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no folder": (shutil.rmtree, "holds no run: there is no config.json in it"),
     "no record": (lambda run: (run / "config.json").unlink(), "holds no run"),
@@ -72,6 +89,20 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "other net": (
         lambda run: spoil(run / "config.json", b'"latent_channels": 2', b'"latent_channels": 3'),
         "state.pt: cannot be used",
+    ),
+    "moments of another shape": (
+        spoilt_state(lambda state: moments(state)["exp_avg"].unsqueeze_(0)),
+        "state.pt: a tensor of shape (1, ",
+    ),
+    "no moments": (spoilt_state(lambda state: moments(state).pop("exp_avg_sq")), "cannot be used"),
+    "a score of text": (
+        spoilt_state(lambda state: state["rows"][0].update(score="low")),
+        "no numbers",
+    ),
+    "seconds of text": (spoilt_state(lambda state: state.update(seconds="1")), "no numbers"),
+    "places of another shape": (
+        spoilt_state(lambda state: state["trainer"]["places"].unsqueeze_(0)),
+        "a tensor of shape",
     ),
     "cut state": (lambda run: os.truncate(run / "state.pt", 5000), "state.pt: cannot be read"),
     "empty state": (lambda run: os.truncate(run / "state.pt", 0), "state.pt: cannot be read"),
