@@ -245,6 +245,7 @@ def _train_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         "train",
         help="learn a generator from images",
         description="Learn a generator of volumes from 2D images, or from slices of a volume.",
+        usage="slicegan train [IMAGE ...] --out RUN [options]",
         epilog=TRAIN_EXAMPLE,
     )
     parser.set_defaults(run=train, default=parser.get_default)

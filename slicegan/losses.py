@@ -78,7 +78,7 @@ class PlacePenalty:
         self.period = periods(stride)[0]
         self.mean = torch.zeros(channels, *(self.period,) * 3, device=device)
 
-    def __call__(self, volumes: Tensor) -> Tensor:
+    def __call__(self, volumes: Tensor, step: int) -> Tensor:
         """Penalty of volumes (N, channels, Z, Y, X), and one more step of the running mean."""
         n = self.period
         z, y, x = (size // n for size in volumes.shape[2:])

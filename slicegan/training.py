@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -21,6 +21,15 @@ from slicegan.config import Config
 from slicegan.losses import AxisPenalty, PlacePenalty, critic_loss, generator_loss, penalty
 from slicegan.networks import Critic, Drawing, Generator, initialise, symmetrise
 from slicegan.sources import Source, slices
+
+
+class Penalty(Protocol):
+    """What the generator minimises beside the critics' judgement; it keeps a running mean."""
+
+    mean: Tensor
+
+    def __call__(self, volumes: Tensor, step: int) -> Tensor:
+        """Penalty of the volumes (N, channels, Z, Y, X) of a step."""
 
 
 @dataclass
@@ -66,11 +75,21 @@ class Trainer:
             self.players.append(Player(critic, source, adam))
         ema = get_ema_multi_avg_fn(self.config.average)
         self.average = AveragedModel(self.generator, multi_avg_fn=ema)
-        self.places = PlacePenalty(config.generator.channels, self.generator.stride, device)
-        isotropic = all(source.turns for source in sources)
-        channels, side = config.generator.channels, config.critic.slice_size
-        self.axes = AxisPenalty(channels, side, device) if isotropic else None
+        self.penalties = self._penalties(sources, config)
         self.step = 0
+
+    def _penalties(
+        self, sources: Sequence[Source], config: Config
+    ) -> dict[str, tuple[float, Penalty]]:
+        """Weight and penalty of all that the generator minimises beside the critics' judgement."""
+        c, channels = config.training, config.generator.channels
+        found: dict[str, tuple[float, Penalty]] = {}
+        if c.lattice:
+            found["places"] = c.lattice, PlacePenalty(channels, self.generator.stride, self.device)
+        if c.isotropy and all(source.turns for source in sources):
+            side = config.critic.slice_size
+            found["axes"] = c.isotropy, AxisPenalty(channels, side, self.device)
+        return found
 
     def _network(self, network: Any, layout: torch.memory_format) -> Any:
         # Channels last: slices of a volume are then contiguous along every axis.
@@ -125,10 +144,8 @@ class Trainer:
             real, fake = self._pairs(player, volumes)
             loss = loss + generator_loss(self.config.loss, player.critic(real), player.critic(fake))
             player.critic.requires_grad_(True)
-        if self.config.lattice:
-            loss = loss + self.config.lattice * self.places(volumes)
-        if self.config.isotropy and self.axes:
-            loss = loss + self.config.isotropy * self.axes(volumes, self.step)
+        for weight, of_volumes in self.penalties.values():
+            loss = loss + weight * of_volumes(volumes, self.step)
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
@@ -176,8 +193,7 @@ class Trainer:
             "generator": self.generator.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "places": self.places.mean,
-            "axes": self.axes and self.axes.mean,
+            **{name: own.mean for name, (_, own) in self.penalties.items()},
             "players": [
                 {
                     "critic": player.critic.state_dict(),
@@ -203,10 +219,8 @@ class Trainer:
         self.generator.load_state_dict(state["generator"])
         self.average.load_state_dict(state["average"])
         _load(self.optimiser, state["optimiser"])
-        if self.config.lattice:  # runs of earlier versions have none
-            self.places.mean = _like(self.places.mean, state["places"])
-        if self.config.isotropy and self.axes:
-            self.axes.mean = _like(self.axes.mean, state["axes"])
+        for name, (_, own) in self.penalties.items():
+            own.mean = _like(own.mean, state[name])
         for player, saved in zip(self.players, state["players"], strict=True):
             player.critic.load_state_dict(saved["critic"])
             _load(player.optimiser, saved["optimiser"])

@@ -110,22 +110,22 @@ def test_place_penalty_by_hand():
     volumes = torch.zeros(1, 1, 4, 4, 4)
     volumes[..., ::2] = 1
     # M = .02 P; M - its mean = +-.01; 2 <+-.01 P / (1/4)> = 2 * .01 / 2 / .25.
-    assert penalty_of(volumes).item() == pytest.approx(0.04, rel=1e-6)
+    assert penalty_of(volumes, 0).item() == pytest.approx(0.04, rel=1e-6)
     assert torch.equal(penalty_of.mean[0, 0, 0], torch.tensor([0.02, 0.0]))
     # A second step: M = .98 * .02 + .02 = .0396.
-    assert penalty_of(volumes).item() == pytest.approx(0.0396 / 0.02 * 0.04, rel=1e-5)
+    assert penalty_of(volumes, 0).item() == pytest.approx(0.0396 / 0.02 * 0.04, rel=1e-5)
 
 
 def test_place_penalty_is_none_without_a_lattice():
     volumes = torch.full((2, 3, 6, 6, 6), 0.3)
-    assert PlacePenalty(3, 2, CPU)(volumes).item() == pytest.approx(0, abs=1e-7)
+    assert PlacePenalty(3, 2, CPU)(volumes, 0).item() == pytest.approx(0, abs=1e-7)
 
 
 def test_place_penalty_pulls_against_the_running_mean_and_not_against_the_step():
     penalty_of = PlacePenalty(1, 2, CPU)
     penalty_of.mean[..., 1] = 0.5  # so far, place 1 along x had too much
     volumes = torch.full((1, 1, 4, 4, 4), 0.4, requires_grad=True)
-    penalty_of(volumes).backward()
+    penalty_of(volumes, 0).backward()
     assert (volumes.grad[..., 1::2] > 0).all() and (volumes.grad[..., ::2] < 0).all()
 
 
@@ -134,7 +134,7 @@ def test_place_penalty_takes_volumes_as_continued():
     random = torch.Generator().manual_seed(0)
     volumes = torch.rand(1, 2, 9, 8, 11, generator=random)
     one, other = PlacePenalty(2, 4, CPU), PlacePenalty(2, 4, CPU)
-    one(volumes), other(volumes[:, :, :8, :, :8])
+    one(volumes, 0), other(volumes[:, :, :8, :, :8], 0)
     assert torch.equal(one.mean, other.mean)
     by_hand = volumes[0, 1, 1:8:4, 2:8:4, 3:8:4].mean()
     torch.testing.assert_close(one.mean[1, 1, 2, 3], 0.02 * by_hand)
@@ -147,7 +147,7 @@ def test_places_repeat_with_the_stride(stride, period):
 
 def test_place_penalty_of_a_phase_that_never_occurs_is_finite():
     volumes = torch.zeros(1, 2, 4, 4, 4, requires_grad=True)
-    loss = PlacePenalty(2, 4, CPU)(volumes)
+    loss = PlacePenalty(2, 4, CPU)(volumes, 0)
     loss.backward()
     assert loss == 0 and volumes.grad.isfinite().all()
 
