@@ -1,4 +1,4 @@
-from .checkpoint import Model, load_model, pretrained, save_model
+from .checkpoint import Model, load_model, load_models, pretrained, save_model
 from .config import Config, DataConfig, Material
 from .data import load_training_data
 from .fidelity import Fidelity, judge, reference
@@ -19,6 +19,7 @@ __all__ = [
     "generate",
     "judge",
     "load_model",
+    "load_models",
     "load_training_data",
     "override",
     "preset",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import pickle
@@ -33,6 +34,7 @@ from slicegan.settings import from_json, to_json
 FORMAT = "slicegan-generator/1"
 WEIGHTS = "generator.safetensors"
 SUFFIX = ".safetensors"
+MEMBER = "member_"
 PRETRAINED = resources.files("slicegan").joinpath("pretrained")
 # BatchNorm counts its training steps; inference needs no count.
 COUNTER = ".num_batches_tracked"
@@ -151,6 +153,23 @@ def load_model(source: str | os.PathLike[str]) -> Model:
         return Model(assemble(config, weights), material, facts)
 
 
+def load_models(source: str | os.PathLike[str]) -> list[Model]:
+    """Read the generators of an ensemble, or the only one of any other source.
+
+    Raises
+    ------
+    InputError
+        As `load_model`, of a member that has not been evaluated yet too.
+    """
+    return [load_model(folder) for folder in members(source) or [Path(source)]]
+
+
+def members(source: str | os.PathLike[str]) -> list[Path]:
+    """Run folders of an ensemble, ``member_0``, ``member_1``, ...; none of any other source."""
+    every = (Path(source) / f"{MEMBER}{number}" for number in itertools.count())
+    return list(itertools.takewhile(Path.is_dir, every))
+
+
 def pretrained() -> list[str]:
     """Names of the shipped generators."""
     files = PRETRAINED.iterdir() if PRETRAINED.is_dir() else ()
@@ -249,6 +268,8 @@ def _locate(source: str | os.PathLike[str]) -> Traversable:
     names = pretrained()
     if str(source) in names:
         return PRETRAINED.joinpath(f"{source}{SUFFIX}")
+    if folders := members(path):
+        raise InputError(f"{path}: an ensemble of generators, name one of them: {folders[0]}")
     if path.is_dir():
         raise InputError(f"{path}: no {WEIGHTS} in this folder: train first, or give another")
     shipped = f", or one of {', '.join(names)}" if names else ""

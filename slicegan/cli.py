@@ -22,6 +22,8 @@ from slicegan.settings import override, preset
 if TYPE_CHECKING:
     import torch
 
+    from slicegan.runs import Run
+
 TRAIN_EXAMPLE = "example: slicegan train slice.png --out run --preset tiny"
 GENERATE_EXAMPLE = "example: slicegan generate snow --size 128 --out gen.tif"
 INFO_EXAMPLE = "example: slicegan info snow"
@@ -31,7 +33,7 @@ CONVERT_EXAMPLE = "example: slicegan convert NMC_Gen.pt NMC_params.data --out nm
 OF_IMAGES = ("generator.channels", "generator.output", "critic.channels")
 # Options that a run keeps, so that --resume cannot change them.
 OF_RUN = (
-    *("image", "axis", "preset", "set", "seed", "stop_after"),
+    *("image", "axis", "preset", "set", "seed", "stop_after", "ensemble"),
     *("kind", "phases", "spacing", "unit", "isotropic", "flips", "pages"),
 )
 
@@ -53,8 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train(args: argparse.Namespace) -> bool:
     """Train in a run folder; whether it was stopped before the end."""
-    from slicegan.preflight import plan
-    from slicegan.runs import Run
+    return not all(_trained(run, quiet=args.quiet) for run in _runs(args))
+
+
+def _runs(args: argparse.Namespace) -> Iterator[Run]:
+    """Runs to train, one after the other: several of an ensemble."""
+    from slicegan.checkpoint import MEMBER, members
+    from slicegan.runs import Run, check_unused
 
     device = _device(args.device)
     if args.resume:
@@ -63,29 +70,49 @@ def train(args: argparse.Namespace) -> bool:
             raise InputError(
                 f"--resume takes its {option} from the run: leave it out (--steps trains longer)"
             )
-        run = Run.resume(args.out, device=device, steps=args.steps)
-    else:
-        if fitted := [item for item in args.set if item.partition("=")[0].strip() in OF_IMAGES]:
-            raise InputError(f"--set {fitted[0]}: it follows from the images, leave it out")
-        config = override(preset(args.preset or default_preset(device)), args.set)
-        if args.steps is not None and args.stop_after is not None:
-            raise InputError("--steps and --stop-after both say how long: give one")
-        if args.steps is not None:
-            config = override(config, [f"training.steps={args.steps}"])
-        data, after = _data(args), args.stop_after
-        run = Run.start(args.out, data, config, seed=args.seed, device=device, stop_after=after)
-    if not args.quiet and run.trainer.step < run.record.config.training.steps:
-        lines = plan(run.data, run.record.config, device=device, done=run.trainer.step)
+        for folder in members(args.out) or [args.out]:
+            yield Run.resume(folder, device=device, steps=args.steps)
+        return
+    if fitted := [item for item in args.set if item.partition("=")[0].strip() in OF_IMAGES]:
+        raise InputError(f"--set {fitted[0]}: it follows from the images, leave it out")
+    config, data = override(preset(args.preset or default_preset(device)), args.set), _data(args)
+    if args.steps is not None and args.stop_after is not None:
+        raise InputError("--steps and --stop-after both say how long: give one")
+    if args.ensemble < 1:
+        raise InputError(f"--ensemble must be at least 1, got {args.ensemble}")
+    if args.steps is not None:
+        config = override(config, [f"training.steps={args.steps}"])
+    after = args.stop_after and args.stop_after / args.ensemble
+    if args.ensemble == 1:
+        yield Run.start(args.out, data, config, seed=args.seed, device=device, stop_after=after)
+        return
+    check_unused(args.out)
+    folders = [args.out / f"{MEMBER}{number}" for number in range(args.ensemble)]
+    for number, folder in enumerate(folders):  # all at once, so that --resume knows them
+        seed = args.seed + number
+        run = Run.start(folder, data, config, seed=seed, device=device, stop_after=after)
+        config, after = run.record.config, None  # all take the steps of the first
+    for folder in folders:
+        yield Run.resume(folder, device=device)
+
+
+def _trained(run: Run, *, quiet: bool) -> bool:
+    """Train to the end; False if it was stopped before."""
+    from slicegan.preflight import plan
+
+    config, trainer = run.record.config, run.trainer
+    if not quiet and trainer.step < config.training.steps:
+        lines = plan(run.data, config, device=trainer.device, done=trainer.step)
         print("\n".join(lines), flush=True)
-    finished = run.train(progress=not args.quiet)
-    if not args.quiet:
-        print(run.summary())
-    return not finished
+    finished = run.train(progress=not quiet)
+    if not quiet:
+        print(run.summary(), flush=True)
+    return finished
 
 
 def generate(args: argparse.Namespace) -> bool:
     """Generate volumes into files."""
-    from slicegan.checkpoint import load_model
+    from slicegan.checkpoint import load_models
     from slicegan.generation import stream
 
     if not args.out.name:
@@ -94,13 +121,13 @@ def generate(args: argparse.Namespace) -> bool:
         raise InputError(f"--count must be at least 1, got {args.count}")
     if min(args.size) < 1:
         raise InputError(f"--size must be positive, got {','.join(map(str, args.size))}")
-    model, device = load_model(args.model), _device(args.device)
-    voxels = math.prod(args.size) * (3 if model.material.kind == "colour" else 1)
+    models, device = load_models(args.model), _device(args.device)
+    voxels = math.prod(args.size) * (3 if models[0].material.kind == "colour" else 1)
     with one_line(args.out, "written", "choose another folder"):
         check_disk(args.out, args.count * voxels)
     for index, path in enumerate(_numbered(args.out, args.count)):
         stream(
-            model,
+            models[index % len(models)],
             path,
             args.size,
             seed=args.seed,
@@ -117,16 +144,18 @@ def generate(args: argparse.Namespace) -> bool:
 
 def info(args: argparse.Namespace) -> bool:
     """Print what a model is and where it comes from."""
-    from slicegan.checkpoint import load_model
+    from slicegan.checkpoint import load_models
 
-    model = load_model(args.model)
-    weights = sum(weight.numel() for weight in model.generator.parameters())
-    facts = {
-        "generator": asdict(model.generator.config) | {"weights": weights},
-        "material": asdict(model.material),
-        "facts": {name: _decoded(fact) for name, fact in model.facts.items()},
-    }
-    print(json.dumps(facts, indent=2))
+    known = [
+        {
+            "generator": asdict(model.generator.config)
+            | {"weights": sum(weight.numel() for weight in model.generator.parameters())},
+            "material": asdict(model.material),
+            "facts": {name: _decoded(fact) for name, fact in model.facts.items()},
+        }
+        for model in load_models(args.model)
+    ]
+    print(json.dumps(known[0] if len(known) == 1 else known, indent=2))
     return False
 
 
@@ -258,6 +287,8 @@ def _train_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     add("--preset", help="paper, fast, narrow or tiny (fast on a GPU, narrow on a CPU)")
     add("--set", **several, metavar="KEY=VALUE", help="e.g. training.penalty=1")
     add("--steps", type=int, help="of the generator; with --resume, to train longer")
+    ensemble = "generators of seeds one after the other, which volumes come from in turn (1)"
+    add("--ensemble", type=int, default=1, metavar="N", help=ensemble)
     add("--stop-after", type=_seconds, metavar="TIME", help="steps that fit it: 90s, 30m or 2h")
     add("--resume", action="store_true", help="go on with a run that was stopped")
     add("--isotropic", action="store_true", help="a volume's axes are alike")

@@ -17,7 +17,7 @@ from metrics.io import write_slices
 from metrics.memory import check_memory
 from metrics.solvers import check_device
 from metrics.volume import AXES, InputError, Phase, Volume, periodic_axes
-from slicegan.checkpoint import Model, load_model
+from slicegan.checkpoint import Model, load_models
 from slicegan.config import Material
 from slicegan.field import Field, slab_bytes, slabs, tile_side
 from slicegan.latent import check_key
@@ -47,7 +47,8 @@ def generate(
     Parameters
     ----------
     model : Model, path or str
-        A model, its file or run folder, or the name of a shipped one.
+        A model, its file or run folder, or the name of a shipped one. Of an ensemble, members have
+        their turn: volume number k is made by member k modulo their number.
     size : int or (int, int, int)
         Voxels along z, y, x.
     seed : int
@@ -87,12 +88,13 @@ def generate(
     """
     if count < 1:
         raise InputError(f"count must be at least 1, got {count}")
-    model = model if isinstance(model, Model) else load_model(model)
-    field = _field(model, size, seed, origin, periodic, device)
-    _check_memory(field, whole=count)
-    volumes = [
-        _whole(replace(field, index=index), model.material, progress) for index in range(count)
-    ]
+    models = [model] if isinstance(model, Model) else load_models(model)
+    fields = [_field(one, size, seed, origin, periodic, device) for one in models]
+    _check_memory(fields[0], whole=count)
+    volumes = []
+    for index in range(count):
+        field = replace(fields[index % len(fields)], index=index)
+        volumes.append(_whole(field, models[0].material, progress))
     return volumes if count > 1 else volumes[0]
 
 
@@ -127,7 +129,9 @@ def stream(
     InputError
         As `generate`; also if the file cannot be written.
     """
-    model = model if isinstance(model, Model) else load_model(model)
+    if not isinstance(model, Model):
+        models = load_models(model)
+        model = models[index % len(models)]
     material = model.material
     field = replace(_field(model, size, seed, origin, periodic, device), index=index)
     _check_memory(field, whole=0)

@@ -92,7 +92,7 @@ class Run:
             If the folder is in use or cannot be written, or the images do not fit the config.
         """
         check_key(seed)
-        _check_unused(folder)
+        check_unused(folder)
         data = load_training_data(**vars(data_config))
         hashes = {file.path: file.sha256 for file in data.files}
         config = fit(config, data.material)
@@ -104,7 +104,7 @@ class Run:
         run = cls(folder, record, data, device=device)
         with one_line(folder, "written", "free some space or choose another folder"):
             folder.mkdir(parents=True, exist_ok=True)
-            _check_unused(folder)  # nor by a run that began meanwhile
+            check_unused(folder)  # nor by a run that began meanwhile
             write_record(run.record, folder)
         return run
 
@@ -324,7 +324,7 @@ class Run:
         }
 
 
-def _check_unused(folder: Path) -> None:
+def check_unused(folder: Path) -> None:
     """Raise `InputError` if there is something in the folder, or a file of its name."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is in use: name a new folder, or go on with --resume")

@@ -18,13 +18,14 @@ import original_networks as original
 import pytest
 import tifffile
 import torch
+from refusing import refusal
 from small_runs import SETTINGS, draw_nothing, image_file
 
 from metrics.io import read, write
 from metrics.shapes import gaussian_random_field
 from metrics.volume import Phase
 from slicegan import cli
-from slicegan.checkpoint import load_model, load_state, save_model
+from slicegan.checkpoint import load_model, load_models, load_state, save_model
 from slicegan.cli import main
 from slicegan.convert import convert
 from slicegan.generation import generate
@@ -244,6 +245,39 @@ def test_options_reach_the_run(tmp_path: Path) -> None:
     assert record.data.kind == "grey"
     command("train", "--out", tmp_path / "run", "--resume", "--steps", "3", "--quiet")
     assert load_state(tmp_path / "run" / "state.pt")["trainer"]["step"] == 3
+
+
+def test_an_ensemble_is_trained_one_after_the_other_and_makes_volumes_in_turn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = image_file(tmp_path / "image.npy")
+    out = tmp_path / "run"
+    to_the_end, trained = Run.train, list[Path]()
+    with monkeypatch.context() as patch:  # stopped in the second member
+
+        def stopped(run: Run, *, progress: bool) -> bool:
+            trained.append(run.folder)
+            return len(trained) < 2 and to_the_end(run, progress=progress)
+
+        patch.setattr(Run, "train", stopped)
+        argv = ["train", image, "--out", str(out), "--ensemble", "3", "--seed", "5", *TINY]
+        assert main(argv) == 130
+    assert [folder.name for folder in trained] == ["member_0", "member_1"]
+    assert refusal(load_models, out).startswith(f"{out / 'member_1'}: no generator.safetensors")
+    command("train", "--out", out, "--resume")
+    printed = capsys.readouterr().out
+    assert printed.count("steps: 2 of the generator") == 4  # twice of the one that was stopped
+    assert [read_record(out / f"member_{k}").seed for k in range(3)] == [5, 6, 7]
+    assert len(load_models(out)) == 3
+    assert "an ensemble of generators, name one of them" in refusal(load_model, out)
+    command("info", out)
+    assert [item["facts"]["seed"] for item in json.loads(capsys.readouterr().out)] == [5, 6, 7]
+    command("generate", out, "--size", 24, "--count", 4, "--out", tmp_path / "g.tif", "--quiet")
+    volumes = generate(out, 24, count=4)
+    for index, volume in enumerate(volumes):
+        alone = generate(out / f"member_{index % 3}", 24, count=4)[index]
+        assert np.array_equal(volume.labels, alone.labels)
+        assert np.array_equal(read(tmp_path / f"g_{index}.tif").labels, volume.labels)
 
 
 def test_training_prints_the_plan_and_the_result_and_quiet_prints_nothing(

@@ -120,6 +120,8 @@ def refused(
         (["a.npy", "--set", "training.betas=[0,1]"], "training.betas.1: Input should be less than"),
         (["negative.npy"], "values [-1, 0] do not fit into uint16: use 0 to 65535"),
         ([f"{'a' * 300}.png"], "File name too long: check the path"),
+        (["a.npy", "--ensemble", "0"], "--ensemble must be at least 1, got 0"),
+        (["a.npy", "--ensemble", "2", "--out", "run"], "run is in use: name a new folder"),
         (["a.npy", "--out", "b.npy/run"], "b.npy/run: cannot be written (Not a directory)"),
     ],
 )
