@@ -129,24 +129,20 @@ class Study:
         return math.nan
 
 
-# What shipped generators were made without: the penalty on axes; noise and the penalty on places;
-# kernels alike along all axes; and snow with other slices and first weights.
+# What shipped generators were made without: the penalty on axes.
 _AXES = ("training.isotropy=0",)
-_PLACES = (*_AXES, "generator.fine_noise=0", "training.lattice=0")
-_BEFORE = (*_PLACES, "training.symmetric=false")
-_FIRST = (*_BEFORE, "training.slices=12", "training.init=he", "training.steps=10000")
 # From few slices the critic soon knows them by heart: longer training does not help.
 _FEW = ("training.steps=2500", "training.penalty=8")
 _THREE_CRITICS = ("training.steps=6000",)
 
 CASES = {
     "nmc": Case("nmc", settings=_AXES),
-    "nmc-slice": Case("nmc", "slice", settings=(*_PLACES, *_FEW)),
+    "nmc-slice": Case("nmc", "slice", settings=_FEW),
     "berea": Case("berea", settings=_AXES),
-    "berea-slice": Case("berea", "slice", settings=(*_PLACES, *_FEW)),
-    "snow": Case("snow", settings=_FIRST),
+    "berea-slice": Case("berea", "slice", settings=_FEW),
+    "snow": Case("snow", settings=("training.steps=10000",)),
     "snow-slice": Case("snow", "slice", settings=_FEW),
-    "stack": Case("stack", isotropic=False, settings=(*_BEFORE, *_THREE_CRITICS)),
+    "stack": Case("stack", isotropic=False, settings=_THREE_CRITICS),
     "stack-slices": Case("stack", "slice", isotropic=False, settings=("training.steps=3000",)),
 }
 
