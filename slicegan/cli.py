@@ -144,16 +144,20 @@ def generate(args: argparse.Namespace) -> bool:
 
 def info(args: argparse.Namespace) -> bool:
     """Print what a model is and where it comes from."""
+    from slicegan.about import about, facts, weights
     from slicegan.checkpoint import load_models
 
+    models = load_models(args.model)
+    if not args.json:
+        print("\n\n".join("\n".join(about(model)) for model in models))
+        return False
     known = [
         {
-            "generator": asdict(model.generator.config)
-            | {"weights": sum(weight.numel() for weight in model.generator.parameters())},
+            "generator": asdict(model.generator.config) | {"weights": weights(model)},
             "material": asdict(model.material),
-            "facts": {name: _decoded(fact) for name, fact in model.facts.items()},
+            "facts": facts(model),
         }
-        for model in load_models(args.model)
+        for model in models
     ]
     print(json.dumps(known[0] if len(known) == 1 else known, indent=2))
     return False
@@ -230,13 +234,6 @@ def _numbered(path: Path, count: int) -> Iterator[Path]:
     digits = len(str(count - 1))
     for index in range(count):
         yield path.with_stem(f"{path.stem}_{index:0{digits}}")
-
-
-def _decoded(fact: str) -> object:
-    try:
-        return json.loads(fact)
-    except (ValueError, RecursionError):
-        return fact
 
 
 def _size(text: str) -> tuple[int, ...]:
@@ -324,13 +321,13 @@ def _info_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = commands.add_parser(
         "info",
         help="what a model is and where it comes from",
-        description="Print layers, material, training and fidelity of a model as JSON.",
+        description="Print material, network, training and errors of a model.",
         epilog=INFO_EXAMPLE,
     )
     parser.set_defaults(run=info)
-    parser.add_argument(
-        "model", metavar="MODEL", help="folder of a run, .safetensors file, or shipped name"
-    )
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="folder of a run, .safetensors file, or shipped name")
+    add("--json", action="store_true", help="all that the file knows, as JSON")
 
 
 def _convert_parser(commands: argparse._SubParsersAction[Parser]) -> None:

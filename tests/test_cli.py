@@ -155,7 +155,7 @@ def test_seed_window_and_periodic_axes_are_those_of_the_library(run: Path, tmp_p
 def test_info_is_strict_json_about_a_run_or_a_file(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command("info", run)
+    command("info", run, "--json")
     text = capsys.readouterr().out
     told = json.loads(text, parse_constant=pytest.fail)
     assert told["generator"]["filters"] == [4, 4, 4, 4]
@@ -168,7 +168,7 @@ def test_info_is_strict_json_about_a_run_or_a_file(
     assert facts["training"]["steps"] == 2
     assert facts["fidelity"]["step"] == 2
     assert facts["data"]["images"] == [str(run.parent / "image.npy")]
-    command("info", run / "generator.safetensors")
+    command("info", run / "generator.safetensors", "--json")
     assert capsys.readouterr().out == text
 
 
@@ -190,7 +190,7 @@ def test_a_converted_generator_is_a_model_like_any_other(
     assert volume.spacing == (0.5, 0.4, 0.3)
     assert volume.unit == "um"
     capsys.readouterr()
-    command("info", out)
+    command("info", out, "--json")
     assert json.loads(capsys.readouterr().out)["generator"]["filters"] == [8, 8]
 
 
@@ -205,7 +205,7 @@ def test_axes_that_share_an_image_share_a_critic(
     assert data.images == {"z": (a,), "y": (b,), "x": (b,)}
     assert data.flips == "yx"
     assert len(load_state(tmp_path / "run" / "state.pt")["trainer"]["players"]) == 2
-    command("info", tmp_path / "run")  # of planes at 45 degrees these images say nothing
+    command("info", tmp_path / "run", "--json")  # of planes at 45 degrees these images say nothing
     json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
 
 
@@ -270,7 +270,7 @@ def test_an_ensemble_is_trained_one_after_the_other_and_makes_volumes_in_turn(
     assert [read_record(out / f"member_{k}").seed for k in range(3)] == [5, 6, 7]
     assert len(load_models(out)) == 3
     assert "an ensemble of generators, name one of them" in refusal(load_model, out)
-    command("info", out)
+    command("info", out, "--json")
     assert [item["facts"]["seed"] for item in json.loads(capsys.readouterr().out)] == [5, 6, 7]
     command("generate", out, "--size", 24, "--count", 4, "--out", tmp_path / "g.tif", "--quiet")
     volumes = generate(out, 24, count=4)
@@ -278,6 +278,28 @@ def test_an_ensemble_is_trained_one_after_the_other_and_makes_volumes_in_turn(
         alone = generate(out / f"member_{index % 3}", 24, count=4)[index]
         assert np.array_equal(volume.labels, alone.labels)
         assert np.array_equal(read(tmp_path / f"g_{index}.tif").labels, volume.labels)
+
+
+def test_what_a_model_is_fits_four_lines(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command("info", run)
+    makes, network, learnt, errors = capsys.readouterr().out.splitlines()
+    assert makes == "makes: pore = value 0, ni = value 255; voxels of 0.5 x 0.5 x 0.5 um"
+    assert network.startswith("network: transpose, ") and network.endswith(
+        "32 voxels a latent site"
+    )
+    assert learnt == "learnt from: image.npy; step 2 of 2, seed 0, cpu"
+    assert errors.startswith("errors against its images: fraction ") and "(good: 0.05)" in errors
+    known = load_model(run)
+    save_model(replace(known, facts={"fidelity": "[1]", "data": "{"}), tmp_path / "a.safetensors")
+    command("info", tmp_path / "a.safetensors")
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    a, b = (image_file(tmp_path / f"{name}.npy", seed=seed) for seed, name in enumerate("ab"))
+    axes = ("--axis", f"z={a}", f"y={b}", f"x={b}")
+    command("train", "--out", tmp_path / "axes", *axes, *TINY, "--quiet")
+    command("info", tmp_path / "axes")
+    assert "learnt from: z: a.npy, y: b.npy, x: b.npy; step" in capsys.readouterr().out
 
 
 def test_training_prints_the_plan_and_the_result_and_quiet_prints_nothing(
@@ -352,7 +374,7 @@ def test_facts_that_are_nested_too_deep_are_shown_as_they_are(
     model = load_model(run)
     deep = "[" * 10**5 + "]" * 10**5
     save_model(replace(model, facts={"deep": deep}), tmp_path / "deep.safetensors")
-    command("info", tmp_path / "deep.safetensors")
+    command("info", tmp_path / "deep.safetensors", "--json")
     assert json.loads(capsys.readouterr().out)["facts"] == {"deep": deep}
 
 

@@ -1,0 +1,69 @@
+"""What a generator is and where it comes from, in a few lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from slicegan.checkpoint import Model
+from slicegan.fidelity import against_bars
+
+
+def about(model: Model) -> list[str]:
+    """Lines on material, network, training and errors; facts that a file lacks are left out.
+
+    Examples
+    --------
+    >>> from slicegan.config import GeneratorConfig, Material
+    >>> from slicegan.networks import Generator
+    >>> config = GeneratorConfig(channels=1, output="tanh", filters=(8, 6, 4, 4))
+    >>> for line in about(Model(Generator(config), Material("grey"), {"seed": "3"})):
+    ...     print(line)
+    makes: grey volumes
+    network: transpose, 38,700 weights, 32 voxels a latent site
+    """
+    return list(_lines(model))
+
+
+def facts(model: Model) -> dict[str, Any]:
+    """Facts of a file, decoded where they are JSON."""
+    return {name: _decoded(fact) for name, fact in model.facts.items()}
+
+
+def weights(model: Model) -> int:
+    """Number of weights of the generator."""
+    return sum(weight.numel() for weight in model.generator.parameters())
+
+
+def _lines(model: Model) -> Iterator[str]:
+    material, known = model.material, facts(model)
+    made = ", ".join(f"{phase.name} = value {phase.value}" for phase in material.phases)
+    size = " x ".join(f"{edge:g}" for edge in material.spacing)
+    voxels = "" if material.unit == "voxel" else f"; voxels of {size} {material.unit}"
+    yield f"makes: {made or f'{material.kind} volumes'}{voxels}"
+    config, stride = model.generator.config, model.generator.stride
+    yield f"network: {config.kind}, {weights(model):,} weights, {stride} voxels a latent site"
+    data, fidelity, training = (known.get(name) for name in ("data", "fidelity", "training"))
+    if isinstance(data, dict) and isinstance(fidelity, dict) and isinstance(training, dict):
+        yield (
+            f"learnt from: {_files(data.get('images'))}; step {fidelity.get('step')} of "
+            f"{training.get('steps')}, seed {known.get('seed')}, {known.get('device')}"
+        )
+        numbers = {name: x for name, x in fidelity.items() if isinstance(x, int | float)}
+        yield f"errors against its images: {against_bars(numbers)}"
+
+
+def _files(images: Any) -> str:
+    """Names of the training images, by axis if they are given so."""
+    if isinstance(images, dict):
+        return ", ".join(f"{axis}: {_files(files)}" for axis, files in images.items())
+    return ", ".join(Path(str(file)).name for file in images or ())
+
+
+def _decoded(fact: str) -> Any:
+    try:
+        return json.loads(fact)
+    except (ValueError, RecursionError):
+        return fact
