@@ -32,7 +32,11 @@ from metrics.description import describe
 from metrics.intervals import mean
 from metrics.sampling import plan_subvolumes
 from metrics.volume import InputError, Volume
+from slicegan.config import Config
 from slicegan.generation import generate
+from slicegan.preflight import fit
+from slicegan.runs import Run
+from slicegan.settings import override, preset
 
 KEYS = ["metric", "phase"]
 
@@ -70,13 +74,19 @@ def summary(of_generators: Sequence[pd.DataFrame], real: pd.DataFrame) -> pd.Dat
                 "generators": means.mean(),
                 "lowest": means.min(),
                 "highest": means.max(),
-                "of one": np.mean([mean(values).half_width() for values in each]),
+                "of one": np.mean([mean(of_one).half_width() for of_one in each]),
                 "over generators low": over.low,
                 "over generators high": over.high,
                 "share": between / (between + within) if between + within else 0.0,
             }
         )
     return pd.DataFrame(rows)
+
+
+def expected(name: str, run: Run) -> Config:
+    """Config of a case, for the material of a run."""
+    case = CASES[name]
+    return fit(override(preset(case.preset), case.settings), run.data.material)
 
 
 def measured(args: argparse.Namespace) -> pd.DataFrame:
@@ -86,6 +96,10 @@ def measured(args: argparse.Namespace) -> pd.DataFrame:
     for seed in range(args.seeds):
         folder = args.runs / f"{args.name}_{seed}"
         run = start(args.name, folder, seed=seed, device=torch.device(args.device))
+        if (run.record.config, run.record.seed) != (expected(args.name, run), seed):
+            raise InputError(
+                f"{folder}: a run of other settings than those of {args.name}: move it"
+            )
         if not run.train(progress=True):
             raise InputError(f"{folder}: stopped, the same command goes on")
         side = STUDIES[case.dataset].window

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,13 +62,16 @@ def blurred_values(values: NDArray[Any], found: Sequence[int]) -> list[int]:
 
 
 def check_lossy(values: NDArray[Any]) -> None:
-    """Raise `InputError` if a JPEG (Z, Y, X) holds more than phases.
+    """Raise `InputError` if a JPEG (Z, Y, X) holds values that its compression added.
 
-    What its compression adds fills no square of 3 x 3 pixels: one such value is enough, as there is
-    no telling how far the others were moved.
+    They fill no square of 3 x 3 pixels in any plane; one is enough, as there is no telling how far
+    the others were moved.
     """
     found = unique_labels(values)
-    if len(found) <= MAX_PHASES and (added := _thin(_some_planes(values), found)):
+    if len(found) > MAX_PHASES:
+        return  # refused as a grey image
+    added = _thin(_some_planes(values), found)
+    if added and (added := _thin(values, added)):
         raise InputError(
             f"JPEG has changed the labels, nowhere do the values {', '.join(map(str, added))} fill "
             "3x3 pixels: save the segmentation as PNG or TIFF"
@@ -81,11 +84,12 @@ def _some_planes(values: NDArray[Any]) -> list[NDArray[Any]]:
     return [np.asarray(values[k]) for k in np.linspace(0, len(values) - 1, count).astype(int)]
 
 
-def _thin(planes: Sequence[NDArray[Any]], found: Sequence[int]) -> list[int]:
+def _thin(planes: Iterable[NDArray[Any]], found: Sequence[int]) -> list[int]:
     """Values that fill a square in no plane."""
     from scipy.ndimage import binary_erosion
 
     square = np.ones((CORE, CORE))
-    return [
-        v for v in found if not any(binary_erosion(plane == v, square).any() for plane in planes)
-    ]
+    thin = list(found)
+    for plane in planes:
+        thin = [v for v in thin if not binary_erosion(plane == v, square).any()]
+    return thin

@@ -50,8 +50,8 @@ def read_tiff(path: Path) -> tuple[NDArray[Any], Header]:
             values = series.asarray()
         else:
             values = tifffile.memmap(path, mode="r")
-        if series.keyframe.compression in JPEG:
-            check_lossy(values[np.newaxis] if values.ndim == 2 else values)
+        if series.keyframe.compression in JPEG and values.ndim in (2, 3):
+            check_lossy(values.reshape(-1, *values.shape[-2:]))
     # ImageJ metadata cannot tell a stack of one slice from an image; our own header can.
     if header.get("shape") == [1, *values.shape]:
         values = values[np.newaxis]

@@ -41,25 +41,32 @@ def _lines(model: Model) -> Iterator[str]:
     material, known = model.material, facts(model)
     made = ", ".join(f"{phase.name} = value {phase.value}" for phase in material.phases)
     size = " x ".join(f"{edge:g}" for edge in material.spacing)
-    voxels = "" if material.unit == "voxel" else f"; voxels of {size} {material.unit}"
+    plain = material.unit == "voxel" and size == "1 x 1 x 1"
+    voxels = "" if plain else f"; voxels of {size} {material.unit}"
     yield f"makes: {made or f'{material.kind} volumes'}{voxels}"
     config, stride = model.generator.config, model.generator.stride
     yield f"network: {config.kind}, {weights(model):,} weights, {stride} voxels a latent site"
-    data, fidelity, training = (known.get(name) for name in ("data", "fidelity", "training"))
-    if isinstance(data, dict) and isinstance(fidelity, dict) and isinstance(training, dict):
-        yield (
-            f"learnt from: {_files(data.get('images'))}; step {fidelity.get('step')} of "
-            f"{training.get('steps')}, seed {known.get('seed')}, {known.get('device')}"
-        )
-        numbers = {name: x for name, x in fidelity.items() if isinstance(x, int | float)}
-        yield f"errors against its images: {against_bars(numbers)}"
+    data, fidelity, training = (
+        fact if isinstance(fact := known.get(name), dict) else {}
+        for name in ("data", "fidelity", "training")
+    )
+    if files := _files(data.get("images")):
+        steps = f"step {fidelity.get('step')} of {training.get('steps')}"
+        yield f"learnt from: {files}; {steps}, seed {known.get('seed')}, {known.get('device')}"
+    numbers = {name: x for name, x in fidelity.items() if isinstance(x, float)}
+    if errors := against_bars(numbers):
+        yield f"errors against its images: {errors}"
 
 
 def _files(images: Any) -> str:
-    """Names of the training images, by axis if they are given so."""
+    """Names of the training images, by axis if they are given so; none of anything else."""
     if isinstance(images, dict):
-        return ", ".join(f"{axis}: {_files(files)}" for axis, files in images.items())
-    return ", ".join(Path(str(file)).name for file in images or ())
+        return ", ".join(f"{axis}: {_names(files)}" for axis, files in images.items())
+    return _names(images)
+
+
+def _names(files: Any) -> str:
+    return ", ".join(Path(str(file)).name for file in files) if isinstance(files, list) else ""
 
 
 def _decoded(fact: str) -> Any:

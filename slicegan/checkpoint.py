@@ -12,13 +12,13 @@ import itertools
 import json
 import os
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import safe_open
@@ -30,6 +30,8 @@ from metrics.volume import InputError
 from slicegan.config import GeneratorConfig, Material
 from slicegan.networks import Generator
 from slicegan.settings import from_json, to_json
+
+T = TypeVar("T")
 
 FORMAT = "slicegan-generator/1"
 WEIGHTS = "generator.safetensors"
@@ -145,7 +147,7 @@ def load_model(source: str | os.PathLike[str]) -> Model:
                 )
             weights = {name: content.get_tensor(name) for name in content.keys()}
         # Files of earlier versions have none.
-        if metadata.get("sha256", (found := _checksum(metadata, weights))) != found:
+        if "sha256" in metadata and metadata["sha256"] != _checksum(metadata, weights):
             raise InputError(f"cannot be read (wrong checksum): {remedy}")
         config = from_json(metadata.get("generator", ""), GeneratorConfig)
         material = from_json(metadata.get("material", ""), Material)
@@ -159,9 +161,18 @@ def load_models(source: str | os.PathLike[str]) -> list[Model]:
     Raises
     ------
     InputError
-        As `load_model`, of a member that has not been evaluated yet too.
+        As `load_model`, of a member that has not been evaluated yet too; or if members make
+        different materials.
     """
-    return [load_model(folder) for folder in members(source) or [Path(source)]]
+    models = [load_model(folder) for folder in members(source) or [Path(source)]]
+    if any(model.material != models[0].material for model in models):
+        raise InputError(f"{source}: its generators are of different materials: keep one of them")
+    return models
+
+
+def in_turn(members: Sequence[T], seed: int, index: int) -> T:
+    """Which member of an ensemble makes volume number `index` of a seed."""
+    return members[(seed + index) % len(members)]
 
 
 def members(source: str | os.PathLike[str]) -> list[Path]:

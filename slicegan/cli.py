@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -55,13 +56,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train(args: argparse.Namespace) -> bool:
     """Train in a run folder; whether it was stopped before the end."""
-    return not all(_trained(run, quiet=args.quiet) for run in _runs(args))
+    if not all(_trained(begin, quiet=args.quiet) for begin in _runs(args)):
+        return True
+    if args.ensemble > 1 and not args.quiet:
+        print(
+            f"one volume of each: slicegan generate {args.out} --size 128 --count {args.ensemble}"
+        )
+    return False
 
 
-def _runs(args: argparse.Namespace) -> Iterator[Run]:
-    """Runs to train, one after the other: several of an ensemble."""
+def _runs(args: argparse.Namespace) -> Iterator[Callable[[], Run]]:
+    """What begins or resumes each run to train, one after the other: several of an ensemble."""
     from slicegan.checkpoint import MEMBER, members
-    from slicegan.runs import Run, check_unused
+    from slicegan.latent import check_key
+    from slicegan.runs import Run, check_unused, written
 
     device = _device(args.device)
     if args.resume:
@@ -71,7 +79,7 @@ def _runs(args: argparse.Namespace) -> Iterator[Run]:
                 f"--resume takes its {option} from the run: leave it out (--steps trains longer)"
             )
         for folder in members(args.out) or [args.out]:
-            yield Run.resume(folder, device=device, steps=args.steps)
+            yield partial(Run.resume, folder, device=device, steps=args.steps)
         return
     if fitted := [item for item in args.set if item.partition("=")[0].strip() in OF_IMAGES]:
         raise InputError(f"--set {fitted[0]}: it follows from the images, leave it out")
@@ -82,24 +90,29 @@ def _runs(args: argparse.Namespace) -> Iterator[Run]:
         raise InputError(f"--ensemble must be at least 1, got {args.ensemble}")
     if args.steps is not None:
         config = override(config, [f"training.steps={args.steps}"])
+    start = partial(Run.start, device=device)
     after = args.stop_after and args.stop_after / args.ensemble
     if args.ensemble == 1:
-        yield Run.start(args.out, data, config, seed=args.seed, device=device, stop_after=after)
+        yield partial(start, args.out, data, config, seed=args.seed, stop_after=after)
         return
     check_unused(args.out)
+    check_key(args.seed + args.ensemble - 1)
     folders = [args.out / f"{MEMBER}{number}" for number in range(args.ensemble)]
-    for number, folder in enumerate(folders):  # all at once, so that --resume knows them
-        seed = args.seed + number
-        run = Run.start(folder, data, config, seed=seed, device=device, stop_after=after)
-        config, after = run.record.config, None  # all take the steps of the first
+    first = start(folders[0], data, config, seed=args.seed, stop_after=after).record
+    with written(args.out):
+        for folder in folders[1:]:  # so that --resume knows of all, should this be killed
+            folder.mkdir()
+    for number, folder in enumerate(folders[1:], 1):
+        start(folder, data, first.config, seed=args.seed + number)
     for folder in folders:
-        yield Run.resume(folder, device=device)
+        yield partial(Run.resume, folder, device=device)
 
 
-def _trained(run: Run, *, quiet: bool) -> bool:
-    """Train to the end; False if it was stopped before."""
+def _trained(begin: Callable[[], Run], *, quiet: bool) -> bool:
+    """Train a run to its end; False if it was stopped before."""
     from slicegan.preflight import plan
 
+    run = begin()
     config, trainer = run.record.config, run.trainer
     if not quiet and trainer.step < config.training.steps:
         lines = plan(run.data, config, device=trainer.device, done=trainer.step)
@@ -112,7 +125,7 @@ def _trained(run: Run, *, quiet: bool) -> bool:
 
 def generate(args: argparse.Namespace) -> bool:
     """Generate volumes into files."""
-    from slicegan.checkpoint import load_models
+    from slicegan.checkpoint import in_turn, load_models
     from slicegan.generation import stream
 
     if not args.out.name:
@@ -127,7 +140,7 @@ def generate(args: argparse.Namespace) -> bool:
         check_disk(args.out, args.count * voxels)
     for index, path in enumerate(_numbered(args.out, args.count)):
         stream(
-            models[index % len(models)],
+            in_turn(models, args.seed, index),
             path,
             args.size,
             seed=args.seed,
@@ -284,7 +297,7 @@ def _train_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     add("--preset", help="paper, fast, narrow or tiny (fast on a GPU, narrow on a CPU)")
     add("--set", **several, metavar="KEY=VALUE", help="e.g. training.penalty=1")
     add("--steps", type=int, help="of the generator; with --resume, to train longer")
-    ensemble = "generators of seeds one after the other, which volumes come from in turn (1)"
+    ensemble = "generators of seeds SEED, SEED+1, ..., which generate takes in turn (1)"
     add("--ensemble", type=int, default=1, metavar="N", help=ensemble)
     add("--stop-after", type=_seconds, metavar="TIME", help="steps that fit it: 90s, 30m or 2h")
     add("--resume", action="store_true", help="go on with a run that was stopped")

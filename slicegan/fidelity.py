@@ -30,6 +30,9 @@ Floats = NDArray[np.float64]
 
 # Errors of a good generator: a score of 1 is just good enough.
 FRACTION_BAR, S2_BAR, BOUNDARY_BAR, LATTICE_BAR = 0.01, 0.02, 0.05, 0.03
+BARS = {
+    "fraction": FRACTION_BAR, "s2": S2_BAR, "boundary": BOUNDARY_BAR, "lattice": LATTICE_BAR,
+}  # fmt: skip
 MAX_LAG = 32
 JACKKNIFED, ERROR = ("fraction", "s2", "boundary"), "_se"
 DIAGONAL_PLANES = tuple(f"45{axis}" for axis in AXES)
@@ -119,10 +122,7 @@ def against_bars(row: Mapping[str, float]) -> str:
     >>> against_bars({"s2": 0.05, "s2_se": 0.007})
     's2 0.05 +- 0.007 (good: 0.02)'
     """
-    bars = {
-        "fraction": FRACTION_BAR, "s2": S2_BAR, "boundary": BOUNDARY_BAR, "lattice": LATTICE_BAR,
-    }  # fmt: skip
-    known = {name: bar for name, bar in bars.items() if math.isfinite(row.get(name, math.nan))}
+    known = {name: bar for name, bar in BARS.items() if math.isfinite(row.get(name, math.nan))}
     return ", ".join(f"{name} {with_error(row, name)} (good: {known[name]:g})" for name in known)
 
 

@@ -17,7 +17,7 @@ from metrics.io import write_slices
 from metrics.memory import check_memory
 from metrics.solvers import check_device
 from metrics.volume import AXES, InputError, Phase, Volume, periodic_axes
-from slicegan.checkpoint import Model, load_models
+from slicegan.checkpoint import Model, in_turn, load_models
 from slicegan.config import Material
 from slicegan.field import Field, slab_bytes, slabs, tile_side
 from slicegan.latent import check_key
@@ -47,8 +47,8 @@ def generate(
     Parameters
     ----------
     model : Model, path or str
-        A model, its file or run folder, or the name of a shipped one. Of an ensemble, members have
-        their turn: volume number k is made by member k modulo their number.
+        A model, its file or run folder, or the name of a shipped one. Of an ensemble of n, volume
+        number k of a seed is made by member (seed + k) modulo n.
     size : int or (int, int, int)
         Voxels along z, y, x.
     seed : int
@@ -91,10 +91,10 @@ def generate(
     models = [model] if isinstance(model, Model) else load_models(model)
     fields = [_field(one, size, seed, origin, periodic, device) for one in models]
     _check_memory(fields[0], whole=count)
-    volumes = []
-    for index in range(count):
-        field = replace(fields[index % len(fields)], index=index)
-        volumes.append(_whole(field, models[0].material, progress))
+    volumes = [
+        _whole(replace(in_turn(fields, seed, index), index=index), models[0].material, progress)
+        for index in range(count)
+    ]
     return volumes if count > 1 else volumes[0]
 
 
@@ -130,8 +130,7 @@ def stream(
         As `generate`; also if the file cannot be written.
     """
     if not isinstance(model, Model):
-        models = load_models(model)
-        model = models[index % len(models)]
+        model = in_turn(load_models(model), seed, index)
     material = model.material
     field = replace(_field(model, size, seed, origin, periodic, device), index=index)
     _check_memory(field, whole=0)

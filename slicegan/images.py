@@ -81,8 +81,10 @@ def read_pages(path: str | os.PathLike[str], *, kind: Kind = "phases") -> list[N
         if location.suffix.lower() not in TIFF:
             return [_understood(_read(location, kind), kind)]
         pages = []
-        for number, pixels in enumerate(_tiff_pages(location), 1):
+        for number, (pixels, lossy) in enumerate(_tiff_pages(location), 1):
             with one_line(f"page {number}", "read", REMEDY):
+                if lossy and kind == "phases":
+                    _check_lossy(pixels)
                 pages.append(_understood(pixels, kind))
         return pages
 
@@ -159,8 +161,13 @@ def _read(path: Path, kind: Kind) -> NDArray[Any]:
     else:
         raise InputError(f"unknown type {suffix!r}: use {', '.join((*TIFF, *SUFFIXES, '.npy'))}")
     if lossy and kind == "phases":
-        check_lossy(pixels[np.newaxis, ..., 0] if pixels.ndim == 3 else pixels[np.newaxis])
+        _check_lossy(pixels)
     return pixels
+
+
+def _check_lossy(pixels: NDArray[Any]) -> None:
+    """Raise `InputError` if JPEG has added values to pixels, (H, W) or (H, W, channels)."""
+    check_lossy((pixels[..., 0] if pixels.ndim == 3 else pixels)[np.newaxis])
 
 
 def _read_tiff(path: Path) -> tuple[NDArray[Any], bool]:
@@ -180,8 +187,11 @@ def _read_tiff(path: Path) -> tuple[NDArray[Any], bool]:
     return pixels, lossy
 
 
-def _tiff_pages(path: Path) -> Iterator[NDArray[Any]]:
-    """Pixels of each page, (H, W) or (H, W, channels); pages may differ in size."""
+def _tiff_pages(path: Path) -> Iterator[tuple[NDArray[Any], bool]]:
+    """Pixels of each page, (H, W) or (H, W, channels), and whether JPEG has changed them.
+
+    Pages may differ in size.
+    """
     import tifffile
 
     with damage_refused(), tifffile.TiffFile(path) as tif:
@@ -191,7 +201,8 @@ def _tiff_pages(path: Path) -> Iterator[NDArray[Any]]:
             colour = "S" in series.axes
             if colour:
                 pixels = np.moveaxis(pixels, series.axes.index("S"), -1)
-            yield from pixels.reshape(-1, *pixels.shape[-3 if colour else -2 :])
+            for page in pixels.reshape(-1, *pixels.shape[-3 if colour else -2 :]):
+                yield page, series.keyframe.compression in TIFF_JPEG
 
 
 def _without_alpha(pixels: NDArray[Any]) -> NDArray[Any]:

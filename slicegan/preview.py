@@ -19,11 +19,10 @@ from metrics.wording import row_label
 from slicegan.config import Material
 from slicegan.data import TrainingData
 from slicegan.fidelity import (
+    BARS,
     BOUNDARY_BAR,
     DIAGONAL_PLANES,
     ERROR,
-    FRACTION_BAR,
-    LATTICE_BAR,
     S2_BAR,
 )
 from slicegan.sources import PLANES, Source
@@ -152,16 +151,13 @@ def fidelity_figure(log: pd.DataFrame) -> Figure:
         and for planes that the images say nothing of.
     """
     figure, (summary, s2, boundary) = _three_panels()
-    bars = {
-        "fraction": FRACTION_BAR, "s2": S2_BAR, "boundary": BOUNDARY_BAR, "lattice": LATTICE_BAR,
-    }  # fmt: skip
     relative = log.copy()
-    for name, bar in bars.items():
+    for name, bar in BARS.items():
         for column in {name, f"{name}{ERROR}"} & set(log):
             relative[column] = log[column] / bar
     names = ("volume fraction", "two-point correlation", "boundary length", "lattice")
     for column, name, colour, marker in zip(
-        bars,
+        BARS,
         names,
         (*COLOURS, LATTICE_COLOUR),
         (*MARKERS, "D"),

@@ -262,9 +262,14 @@ class Run:
         """Go back to a saved state."""
         self.trainer.restore(state["trainer"])
         self.rows, self.losses, self.seconds = state["rows"], state["losses"], state["seconds"]
-        numbers = [row[name] for row in self.rows for name in ("step", "score")]
-        if not all(isinstance(x, int | float) for x in (*numbers, self.seconds)):
-            raise InputError("its steps, scores or seconds are no numbers")
+        trainer = self.trainer
+        counts = [trainer.step, *(player.steps for player in trainer.players)]
+        numbers = [self.seconds, *(row[name] for row in self.rows for name in ("step", "score"))]
+        numbers += [float(total) for total in self.losses.values()]
+        if not all(isinstance(x, int) for x in counts) or not all(
+            isinstance(x, int | float) for x in numbers
+        ):
+            raise InputError("its steps, scores, losses or seconds are no numbers")
 
     def _mean_losses(self) -> dict[str, float]:
         """Mean of each loss since the last evaluation.

@@ -104,8 +104,9 @@ def test_a_jpeg_that_changed_its_labels_is_refused(lines: bool, tmp_path: Path) 
     written = write_jpegs(image, tmp_path)
     for file in written[:2]:
         names = {f"{v}": v for v in np.unique(read_image(file, kind="grey")).tolist()}
-        with pytest.raises(InputError, match=r"JPEG has changed the labels.*PNG"):
-            load_training_data(file, phases=names)
+        for pages in (False, True):
+            with pytest.raises(InputError, match=r"JPEG has changed the labels.*PNG"):
+                load_training_data(file, phases=names, pages=pages)
     with pytest.raises(InputError, match="JPEG has changed the labels"):
         read(written[2])
 
@@ -118,6 +119,33 @@ def test_a_jpeg_that_kept_its_labels_is_read(tmp_path: Path) -> None:
         phases = load_training_data(file).material.phases
         assert [phase.value for phase in phases] == [0, 255]
     assert [phase.value for phase in read(written[2]).phases] == [0, 255]
+
+
+def test_a_phase_of_one_slice_of_a_jpeg_is_a_phase(tmp_path: Path) -> None:
+    stack = np.zeros((24, 32, 32), np.uint8)
+    stack[:, :, 16:] = 255
+    stack[1, 8:16, 8:16] = 128  # in none of the planes that are looked at first
+    file = tmp_path / "stack.tif"
+    tifffile.imwrite(
+        file, stack, photometric="minisblack", compression="jpeg", compressionargs={"level": 100}
+    )
+    assert np.unique(tifffile.imread(file)).tolist() == [0, 128, 255]
+    assert [phase.value for phase in read(file).phases] == [0, 128, 255]
+
+
+def test_a_jpeg_of_four_dimensions_is_refused_as_such(tmp_path: Path) -> None:
+    file = tmp_path / "series.tif"
+    values = np.kron(np.eye(4, dtype=np.uint8), np.full((8, 8), 255, np.uint8))
+    tifffile.imwrite(
+        file,
+        np.stack([np.stack([values] * 3)] * 2),
+        metadata={"axes": "TZYX"},
+        photometric="minisblack",
+        compression="jpeg",
+        compressionargs={"level": 100},
+    )
+    with pytest.raises(InputError, match=r"an array of shape \(2, 3, 32, 32\)"):
+        read(file)
 
 
 def write_jpegs(image: np.ndarray, folder: Path) -> tuple[Path, Path, Path]:

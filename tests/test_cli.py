@@ -267,6 +267,11 @@ def test_an_ensemble_is_trained_one_after_the_other_and_makes_volumes_in_turn(
     command("train", "--out", out, "--resume")
     printed = capsys.readouterr().out
     assert printed.count("steps: 2 of the generator") == 4  # twice of the one that was stopped
+    model = load_model(out / "member_2")
+    other = replace(model, material=replace(model.material, spacing=(2.0, 1.0, 1.0)))
+    save_model(other, out / "member_2" / "generator.safetensors")
+    assert "of different materials" in refusal(load_models, out)
+    save_model(model, out / "member_2" / "generator.safetensors")
     assert [read_record(out / f"member_{k}").seed for k in range(3)] == [5, 6, 7]
     assert len(load_models(out)) == 3
     assert "an ensemble of generators, name one of them" in refusal(load_model, out)
@@ -274,6 +279,8 @@ def test_an_ensemble_is_trained_one_after_the_other_and_makes_volumes_in_turn(
     assert [item["facts"]["seed"] for item in json.loads(capsys.readouterr().out)] == [5, 6, 7]
     command("generate", out, "--size", 24, "--count", 4, "--out", tmp_path / "g.tif", "--quiet")
     volumes = generate(out, 24, count=4)
+    one = generate(out, 24, seed=4)  # seeds take their turn as well
+    assert np.array_equal(one.labels, generate(out / "member_1", 24, seed=4).labels)
     for index, volume in enumerate(volumes):
         alone = generate(out / f"member_{index % 3}", 24, count=4)[index]
         assert np.array_equal(volume.labels, alone.labels)
@@ -292,9 +299,12 @@ def test_what_a_model_is_fits_four_lines(
     assert learnt == "learnt from: image.npy; step 2 of 2, seed 0, cpu"
     assert errors.startswith("errors against its images: fraction ") and "(good: 0.05)" in errors
     known = load_model(run)
-    save_model(replace(known, facts={"fidelity": "[1]", "data": "{"}), tmp_path / "a.safetensors")
-    command("info", tmp_path / "a.safetensors")
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    odd = ('{"images": 5}', '{"images": {"z": {"y": 1}}}', "[1]", "{", '{"images": ["a.png"]}')
+    for data in odd:
+        facts = {"fidelity": '{"s2": ' + "9" * 401 + "}", "data": data}
+        save_model(replace(known, facts=facts), tmp_path / "a.safetensors")
+        command("info", tmp_path / "a.safetensors")
+        assert len(capsys.readouterr().out.splitlines()) in (2, 3)
     a, b = (image_file(tmp_path / f"{name}.npy", seed=seed) for seed, name in enumerate("ab"))
     axes = ("--axis", f"z={a}", f"y={b}", f"x={b}")
     command("train", "--out", tmp_path / "axes", *axes, *TINY, "--quiet")

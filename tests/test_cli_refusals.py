@@ -121,6 +121,7 @@ def refused(
         (["negative.npy"], "values [-1, 0] do not fit into uint16: use 0 to 65535"),
         ([f"{'a' * 300}.png"], "File name too long: check the path"),
         (["a.npy", "--ensemble", "0"], "--ensemble must be at least 1, got 0"),
+        (["a.npy", "--ensemble", "2", "--seed", str(2**64 - 1)], "seed must be a whole number"),
         (["a.npy", "--ensemble", "2", "--out", "run"], "run is in use: name a new folder"),
         (["a.npy", "--out", "b.npy/run"], "b.npy/run: cannot be written (Not a directory)"),
     ],

@@ -22,6 +22,7 @@ def test_a_file_gets_a_line_every_half_minute(
     monkeypatch.setattr(sys, "stderr", stream)
     with bar(shown=True, total=1000, unit="step") as steps:
         assert steps.mininterval == interval
+        assert steps.maxinterval >= interval  # after which a thread of tqdm writes
         for _ in range(1000):
             steps.update()
     # The first line, and the last one at the end.

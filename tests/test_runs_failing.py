@@ -99,6 +99,11 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         spoilt_state(lambda state: state["rows"][0].update(score="low")),
         "no numbers",
     ),
+    "a step of text": (
+        spoilt_state(lambda state: state["trainer"].update(step="9")),
+        "no numbers",
+    ),
+    "no losses": (spoilt_state(lambda state: state.update(losses=[1.0])), "cannot be used"),
     "seconds of text": (spoilt_state(lambda state: state.update(seconds="1")), "no numbers"),
     "places of another shape": (
         spoilt_state(lambda state: state["trainer"]["places"].unsqueeze_(0)),
