@@ -116,9 +116,10 @@ def test_speed_runs_and_both_sides_agree(tmp_path: Path) -> None:
     # Marching cubes on a smoothed image lose 10 to 20 % of structures of 3 voxels.
     assert agreement["crofton"] == pytest.approx(1.15, abs=0.15)
     assert agreement["percolation"] == pytest.approx(1)
-    # Chords on the sides and segments that end outside are more in so small a volume.
+    # PoreSpy leaves out chords on the sides, which are more in so small a volume.
     assert agreement["chords"] == pytest.approx(1, abs=0.05)
-    assert agreement["lineal_path"] == pytest.approx(1, abs=0.1)
+    # Of 40 voxels 10 begin segments of 10 voxels that end outside: PoreSpy's share is of all.
+    assert agreement["lineal_path"] == pytest.approx(40 / 30, rel=0.01)
 
 
 def test_speed_of_the_solver_runs_and_goes_on(
