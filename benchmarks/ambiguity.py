@@ -32,11 +32,7 @@ from metrics.description import describe
 from metrics.intervals import mean
 from metrics.sampling import plan_subvolumes
 from metrics.volume import InputError, Volume
-from slicegan.config import Config
 from slicegan.generation import generate
-from slicegan.preflight import fit
-from slicegan.runs import Run
-from slicegan.settings import override, preset
 
 KEYS = ["metric", "phase"]
 
@@ -83,31 +79,20 @@ def summary(of_generators: Sequence[pd.DataFrame], real: pd.DataFrame) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-def expected(name: str, run: Run) -> Config:
-    """Config of a case, for the material of a run."""
-    case = CASES[name]
-    return fit(override(preset(case.preset), case.settings), run.data.material)
-
-
 def measured(args: argparse.Namespace) -> pd.DataFrame:
     """Train what is not trained yet, and measure all."""
-    case = CASES[args.name]
-    found = []
+    dataset, found = CASES[args.name].dataset, []
+    side = STUDIES[dataset].window
     for seed in range(args.seeds):
         folder = args.runs / f"{args.name}_{seed}"
         run = start(args.name, folder, seed=seed, device=torch.device(args.device))
-        if (run.record.config, run.record.seed) != (expected(args.name, run), seed):
-            raise InputError(
-                f"{folder}: a run of other settings than those of {args.name}: move it"
-            )
         if not run.train(progress=True):
             raise InputError(f"{folder}: stopped, the same command goes on")
-        side = STUDIES[case.dataset].window
         found.append(
             values([generate(str(folder), side, seed=index) for index in range(args.volumes)])
         )
-    real = [datasets.load(case.dataset)]
-    parts = plan_subvolumes(real, real, side=STUDIES[case.dataset].window)
+    real = [datasets.load(dataset)]
+    parts = plan_subvolumes(real, real, side=side)
     return summary(found, values(parts.real))
 
 

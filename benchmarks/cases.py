@@ -19,7 +19,8 @@ from metrics.answer import CURVE
 from metrics.files import one_line, replacing
 from metrics.io import write
 from metrics.volume import AXES, Volume, axis_index
-from slicegan.config import DataConfig
+from slicegan.config import Config, DataConfig
+from slicegan.settings import override, preset
 
 Seen = Literal["volume", "slice"]
 
@@ -48,6 +49,11 @@ class Case:
     isotropic: bool = True
     preset: str = "narrow"
     settings: tuple[str, ...] = ()
+
+    @property
+    def config(self) -> Config:
+        """The preset with its changes, before it is fitted to the material."""
+        return override(preset(self.preset), self.settings)
 
     @property
     def axes(self) -> tuple[str, ...]:

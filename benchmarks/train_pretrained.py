@@ -29,9 +29,9 @@ from metrics.volume import InputError, Volume
 from slicegan.checkpoint import PRETRAINED, load_model, save_model
 from slicegan.evaluation import JUDGED
 from slicegan.generation import generate
+from slicegan.preflight import fit
 from slicegan.record import RECORD
 from slicegan.runs import Run
-from slicegan.settings import override, preset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,13 +48,22 @@ CURVE_COLUMNS = ("phase", "axis", "r", "distance", "low", "high", "floor", "marg
 
 
 def start(name: str, folder: Path, *, seed: int, device: torch.device) -> Run:
-    """Run of a case: a new one, or the one that the folder holds."""
-    if (folder / RECORD).exists():
-        return Run.resume(folder, device=device)
+    """Run of a case: a new one, or the one that the folder holds.
+
+    Raises
+    ------
+    InputError
+        If that one has other settings or another seed than the case.
+    """
     case = CASES[name]
+    if (folder / RECORD).exists():
+        run = Run.resume(folder, device=device)
+        wanted = fit(case.config, run.data.material), seed
+        if (run.record.config, run.record.seed) != wanted:
+            raise InputError(f"{folder}: a run of other settings than {name} has: move it away")
+        return run
     data = case.training_data(datasets.load(case.dataset), folder.parent, name)
-    config = override(preset(case.preset), case.settings)
-    return Run.start(folder, data, config, seed=seed, device=device)
+    return Run.start(folder, data, case.config, seed=seed, device=device)
 
 
 def card(

@@ -1,6 +1,7 @@
-from .checkpoint import Model, load_model, load_models, pretrained, save_model
+from .checkpoint import Model, load_model, pretrained, save_model
 from .config import Config, DataConfig, Material
 from .data import load_training_data
+from .ensemble import load_models
 from .fidelity import Fidelity, judge, reference
 from .generation import generate, stream
 from .networks import Critic, Generator

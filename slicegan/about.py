@@ -9,6 +9,7 @@ from typing import Any
 
 from slicegan.checkpoint import Model
 from slicegan.fidelity import against_bars
+from slicegan.networks import count_weights
 
 
 def about(model: Model) -> list[str]:
@@ -32,11 +33,6 @@ def facts(model: Model) -> dict[str, Any]:
     return {name: _decoded(fact) for name, fact in model.facts.items()}
 
 
-def weights(model: Model) -> int:
-    """Number of weights of the generator."""
-    return sum(weight.numel() for weight in model.generator.parameters())
-
-
 def _lines(model: Model) -> Iterator[str]:
     material, known = model.material, facts(model)
     made = ", ".join(f"{phase.name} = value {phase.value}" for phase in material.phases)
@@ -44,8 +40,9 @@ def _lines(model: Model) -> Iterator[str]:
     plain = material.unit == "voxel" and size == "1 x 1 x 1"
     voxels = "" if plain else f"; voxels of {size} {material.unit}"
     yield f"makes: {made or f'{material.kind} volumes'}{voxels}"
-    config, stride = model.generator.config, model.generator.stride
-    yield f"network: {config.kind}, {weights(model):,} weights, {stride} voxels a latent site"
+    generator = model.generator
+    size = f"{count_weights(generator):,} weights"
+    yield f"network: {generator.config.kind}, {size}, {generator.stride} voxels a latent site"
     data, fidelity, training = (
         fact if isinstance(fact := known.get(name), dict) else {}
         for name in ("data", "fidelity", "training")

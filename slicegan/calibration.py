@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from metrics.progress import bar
+from metrics.progress import progress_bar
 from metrics.volume import InputError
 from slicegan.checkpoint import COUNTER, Model, assemble
 from slicegan.data import TrainingData
@@ -122,7 +122,9 @@ def _logits(model: Model, volumes: int, seed: int, progress: bool) -> NDArray[np
     shape = (1, generator.config.latent_channels, *(LATENT_SIZE,) * 3)
     parts = []
     with torch.inference_mode():
-        for _ in bar(range(volumes), shown=progress, desc="fractions", unit="volume", leave=False):
+        for _ in progress_bar(
+            range(volumes), shown=progress, desc="fractions", unit="volume", leave=False
+        ):
             noise = torch.randn(shape, generator=random, device=weight.device, dtype=weight.dtype)
             fine = [
                 torch.randn((1, 1, *(n,) * 3), generator=random, device=weight.device).to(weight)

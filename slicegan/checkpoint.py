@@ -12,13 +12,13 @@ import itertools
 import json
 import os
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -30,8 +30,6 @@ from metrics.volume import InputError
 from slicegan.config import GeneratorConfig, Material
 from slicegan.networks import Generator
 from slicegan.settings import from_json, to_json
-
-T = TypeVar("T")
 
 FORMAT = "slicegan-generator/1"
 WEIGHTS = "generator.safetensors"
@@ -153,26 +151,6 @@ def load_model(source: str | os.PathLike[str]) -> Model:
         material = from_json(metadata.get("material", ""), Material)
         facts = from_json(metadata.get("facts", ""), dict[str, str])
         return Model(assemble(config, weights), material, facts)
-
-
-def load_models(source: str | os.PathLike[str]) -> list[Model]:
-    """Read the generators of an ensemble, or the only one of any other source.
-
-    Raises
-    ------
-    InputError
-        As `load_model`, of a member that has not been evaluated yet too; or if members make
-        different materials.
-    """
-    models = [load_model(folder) for folder in members(source) or [Path(source)]]
-    if any(model.material != models[0].material for model in models):
-        raise InputError(f"{source}: its generators are of different materials: keep one of them")
-    return models
-
-
-def in_turn(members: Sequence[T], seed: int, index: int) -> T:
-    """Which member of an ensemble makes volume number `index` of a seed."""
-    return members[(seed + index) % len(members)]
 
 
 def members(source: str | os.PathLike[str]) -> list[Path]:

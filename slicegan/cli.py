@@ -67,9 +67,8 @@ def train(args: argparse.Namespace) -> bool:
 
 def _runs(args: argparse.Namespace) -> Iterator[Callable[[], Run]]:
     """What begins or resumes each run to train, one after the other: several of an ensemble."""
-    from slicegan.checkpoint import MEMBER, members
-    from slicegan.latent import check_key
-    from slicegan.runs import Run, check_unused, written
+    from slicegan.checkpoint import members
+    from slicegan.runs import Run, start_members
 
     device = _device(args.device)
     if args.resume:
@@ -90,21 +89,15 @@ def _runs(args: argparse.Namespace) -> Iterator[Callable[[], Run]]:
         raise InputError(f"--ensemble must be at least 1, got {args.ensemble}")
     if args.steps is not None:
         config = override(config, [f"training.steps={args.steps}"])
-    start = partial(Run.start, device=device)
-    after = args.stop_after and args.stop_after / args.ensemble
+    after = args.stop_after
     if args.ensemble == 1:
-        yield partial(start, args.out, data, config, seed=args.seed, stop_after=after)
+        yield partial(
+            Run.start, args.out, data, config, seed=args.seed, device=device, stop_after=after
+        )
         return
-    check_unused(args.out)
-    check_key(args.seed + args.ensemble - 1)
-    folders = [args.out / f"{MEMBER}{number}" for number in range(args.ensemble)]
-    first = start(folders[0], data, config, seed=args.seed, stop_after=after).record
-    with written(args.out):
-        for folder in folders[1:]:  # so that --resume knows of all, should this be killed
-            folder.mkdir()
-    for number, folder in enumerate(folders[1:], 1):
-        start(folder, data, first.config, seed=args.seed + number)
-    for folder in folders:
+    for folder in start_members(
+        args.out, args.ensemble, data, config, seed=args.seed, device=device, stop_after=after
+    ):
         yield partial(Run.resume, folder, device=device)
 
 
@@ -125,7 +118,7 @@ def _trained(begin: Callable[[], Run], *, quiet: bool) -> bool:
 
 def generate(args: argparse.Namespace) -> bool:
     """Generate volumes into files."""
-    from slicegan.checkpoint import in_turn, load_models
+    from slicegan.ensemble import load_models, member_of
     from slicegan.generation import stream
 
     if not args.out.name:
@@ -140,7 +133,7 @@ def generate(args: argparse.Namespace) -> bool:
         check_disk(args.out, args.count * voxels)
     for index, path in enumerate(_numbered(args.out, args.count)):
         stream(
-            in_turn(models, args.seed, index),
+            member_of(models, args.seed, index),
             path,
             args.size,
             seed=args.seed,
@@ -157,8 +150,9 @@ def generate(args: argparse.Namespace) -> bool:
 
 def info(args: argparse.Namespace) -> bool:
     """Print what a model is and where it comes from."""
-    from slicegan.about import about, facts, weights
-    from slicegan.checkpoint import load_models
+    from slicegan.about import about, facts
+    from slicegan.ensemble import load_models
+    from slicegan.networks import count_weights
 
     models = load_models(args.model)
     if not args.json:
@@ -166,11 +160,11 @@ def info(args: argparse.Namespace) -> bool:
         return False
     known = [
         {
-            "generator": asdict(model.generator.config) | {"weights": weights(model)},
-            "material": asdict(model.material),
-            "facts": facts(model),
+            "generator": asdict(one.generator.config) | {"weights": count_weights(one.generator)},
+            "material": asdict(one.material),
+            "facts": facts(one),
         }
-        for model in models
+        for one in models
     ]
     print(json.dumps(known[0] if len(known) == 1 else known, indent=2))
     return False

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from metrics.progress import bar
+from metrics.progress import progress_bar
 from slicegan.calibration import calibrate, image_fractions
 from slicegan.checkpoint import Model, load_model
 from slicegan.config import Config
@@ -77,7 +77,7 @@ def _judged(
         model = calibrate(model, image_fractions(data), volumes=count, progress=progress)
     side = 2 * config.critic.slice_size
     seeds = range(SEED, SEED + JUDGED * training.validation_volumes)
-    shown = bar(seeds, shown=progress, desc=f"{name} judged", unit="volume", leave=False)
+    shown = progress_bar(seeds, shown=progress, desc=f"{name} judged", unit="volume", leave=False)
     volumes = [generate(model, side, seed=seed) for seed in shown]
     errors = judge(volumes, reference, stride=model.generator.stride).row()
     before = json.loads(model.facts["fidelity"])

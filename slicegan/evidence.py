@@ -35,6 +35,13 @@ class AreaFraction(NamedTuple):
 Known = list[AreaFraction] | None  # of each phase; None where the images say no limits
 
 
+def known_fractions(sources: Sequence[Source]) -> list[Known]:
+    """`area_fractions` of each source; slices along all axes of one volume are judged once."""
+    if any(len(stack) > 1 for source in sources for stack in source.images):
+        return [area_fractions(sources[0])] * len(sources)
+    return [area_fractions(source) for source in sources]
+
+
 def area_fractions(source: Source) -> Known:
     """Area fraction of each phase in the images of a source, by their integral range.
 
@@ -68,8 +75,10 @@ def warnings(
     `fractions` are the `area_fractions` of each source.
     """
     known = [(s, found) for s, found in zip(sources, fractions, strict=True) if found is not None]
+    # Of a volume the sources share one judgement, and one line.
+    once = {id(found): (source, found) for source, found in reversed(known)}.values()
     return [
-        *(line for source, found in known for line in _few(source, found, material)),
+        *(line for source, found in reversed(once) for line in _few(source, found, material)),
         *(line for one, other in combinations(known, 2) for line in _apart(one, other, material)),
     ]
 

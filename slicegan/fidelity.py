@@ -228,38 +228,53 @@ def judge(
     if lag < 2:
         raise InputError("images and volumes must have four voxels or more along every side")
     segmented = list(_segmented(arrays, reference.material, reference.thresholds))
-    counts = [_pair_counts(volume, lag) for volume in segmented]
-    found = _against(_pooled(counts), reference, lag)
+    counts, images = [_pair_counts(volume, lag) for volume in segmented], _images(reference, lag)
+    found = _against(_pooled(counts), images)
     lattices = tuple(lattice(segmented, n) for n in periods(stride) if measurable(segmented, n))
-    return replace(found, lattices=lattices, standard_errors=_jackknife(counts, reference, lag))
+    return replace(found, lattices=lattices, standard_errors=_jackknife(counts, images))
 
 
-def _against(generated: Floats, reference: Reference, lag: int) -> Fidelity:
-    """Errors of S2 (phases, z, y, x) at lags up to `lag` against the images."""
+class _Image(NamedTuple):
+    """S2 (phases, rows, columns) of a kind of plane, and the units of its lags."""
+
+    s2: Floats
+    steps: tuple[float, float]
+
+
+def _images(reference: Reference, lag: int) -> dict[str, _Image]:
+    """What planes of each kind should show, at lags up to `lag`."""
     reach = reference.maps["z"].shape[-1] // 2
     inner = slice(reach - lag, reach + lag + 1)
-    images = {axis: s2[:, inner, inner] for axis, s2 in reference.maps.items()}
-    phi = generated[:, lag, lag, lag]
-    fraction = max(float(abs(s2[:, lag, lag] - phi).max()) for s2 in images.values())
-    spacing = dict(zip(AXES, reference.material.spacing, strict=True))
-    steps = {axis: (spacing[down], spacing[across]) for axis, (down, across) in PLANES.items()}
-    found = {"z": generated[:, lag], "y": generated[:, :, lag], "x": generated[..., lag]}
+    edge = dict(zip(AXES, reference.material.spacing, strict=True))
+    images = {
+        axis: _Image(s2[:, inner, inner], (edge[PLANES[axis][0]], edge[PLANES[axis][1]]))
+        for axis, s2 in reference.maps.items()
+    }
     if reference.isotropic:
-        steps |= dict.fromkeys(DIAGONAL_PLANES, (spacing["z"], math.sqrt(2) * spacing["z"]))
-        images |= dict.fromkeys(DIAGONAL_PLANES, expected_diagonal(images["z"]))
-        found |= {f"45{axis}": _diagonal(generated, k) for k, axis in enumerate(AXES)}
-    planes = {plane: _errors(found[plane], images[plane], steps[plane]) for plane in images}
+        diagonal = _Image(expected_diagonal(images["z"].s2), (edge["z"], math.sqrt(2) * edge["z"]))
+        images |= dict.fromkeys(DIAGONAL_PLANES, diagonal)
+    return images
+
+
+def _against(generated: Floats, images: Mapping[str, _Image]) -> Fidelity:
+    """Errors of S2 (phases, z, y, x) of volumes against that of the images."""
+    lag = generated.shape[-1] // 2
+    phi = generated[:, lag, lag, lag]
+    fraction = max(float(abs(images[axis].s2[:, lag, lag] - phi).max()) for axis in AXES)
+    found = {axis: generated.take(lag, axis=k + 1) for k, axis in enumerate(AXES)}
+    found |= {f"45{axis}": _diagonal(generated, k) for k, axis in enumerate(AXES)}
+    planes = {plane: _errors(found[plane], *image) for plane, image in images.items()}
     return Fidelity(fraction, planes)
 
 
-def _jackknife(counts: Sequence[PairCounts], reference: Reference, lag: int) -> dict[str, float]:
+def _jackknife(counts: Sequence[PairCounts], images: Mapping[str, _Image]) -> dict[str, float]:
     """Standard errors from what each volume changes when it is left out."""
     n = len(counts)
     if n < 2:
         return {}
     total = _sum(counts)
     without = [
-        _against((total.hits - c.hits) / (total.pairs - c.pairs), reference, lag) for c in counts
+        _against((total.hits - one.hits) / (total.pairs - one.pairs), images) for one in counts
     ]
     return {
         name: math.sqrt(n - 1) * float(np.std([getattr(found, name) for found in without]))

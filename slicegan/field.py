@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from metrics.progress import bar
+from metrics.progress import progress_bar
 from slicegan.config import Kind
 from slicegan.latent import fine_noise, latent_noise
 from slicegan.networks import Generator
@@ -134,7 +134,7 @@ def slabs(field: Field, *, progress: bool = False) -> Iterator[NDArray[np.uint8]
     tiles_z, tiles_y, tiles_x = field.tiles()
     _, y, x = field.window
     total = math.prod(field.shape)
-    with bar(shown=progress, total=total, unit="voxel", unit_scale=True) as voxels:
+    with progress_bar(shown=progress, total=total, unit="voxel", unit_scale=True) as voxels:
         for z in tiles_z:
             whole = (z, y, x)
             sites = field.sites(whole)

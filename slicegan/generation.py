@@ -17,8 +17,9 @@ from metrics.io import write_slices
 from metrics.memory import check_memory
 from metrics.solvers import check_device
 from metrics.volume import AXES, InputError, Phase, Volume, periodic_axes
-from slicegan.checkpoint import Model, in_turn, load_models
+from slicegan.checkpoint import Model
 from slicegan.config import Material
+from slicegan.ensemble import load_models, member_of
 from slicegan.field import Field, slab_bytes, slabs, tile_side
 from slicegan.latent import check_key
 from slicegan.networks import Generator, admissible
@@ -92,7 +93,7 @@ def generate(
     fields = [_field(one, size, seed, origin, periodic, device) for one in models]
     _check_memory(fields[0], whole=count)
     volumes = [
-        _whole(replace(in_turn(fields, seed, index), index=index), models[0].material, progress)
+        _whole(replace(member_of(fields, seed, index), index=index), models[0].material, progress)
         for index in range(count)
     ]
     return volumes if count > 1 else volumes[0]
@@ -130,7 +131,7 @@ def stream(
         As `generate`; also if the file cannot be written.
     """
     if not isinstance(model, Model):
-        model = in_turn(load_models(model), seed, index)
+        model = member_of(load_models(model), seed, index)
     material = model.material
     field = replace(_field(model, size, seed, origin, periodic, device), index=index)
     _check_memory(field, whole=0)

@@ -265,3 +265,8 @@ def nearest_admissible(layer: Layer) -> Layer:
     multiple = max(2, kernel // stride) * stride
     candidates = [Layer(k, stride, max(padding, k - stride)) for k in (multiple, multiple + stride)]
     return min(candidates, key=lambda new: abs(new.kernel - kernel) + new.padding - padding)
+
+
+def count_weights(network: nn.Module) -> int:
+    """Number of weights of a network."""
+    return sum(weight.numel() for weight in network.parameters())

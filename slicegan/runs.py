@@ -30,12 +30,21 @@ import torch
 from filelock import FileLock, Timeout
 
 from metrics.files import TEMPORARY, one_line, replacing
-from metrics.progress import bar
+from metrics.progress import progress_bar
 from metrics.provenance import machine, versions
 from metrics.volume import InputError
 from slicegan.calibration import calibrate, image_fractions
-from slicegan.checkpoint import WEIGHTS, Model, load_model, load_state, save_model, save_state
+from slicegan.checkpoint import (
+    MEMBER,
+    WEIGHTS,
+    Model,
+    load_model,
+    load_state,
+    save_model,
+    save_state,
+)
 from slicegan.config import Config, DataConfig
+from slicegan.costs import check_memory, steps_within
 from slicegan.data import TrainingData, load_training_data
 from slicegan.evaluation import CHOSEN, choose, fidelity_fact
 from slicegan.fidelity import against_bars, judge, reference, with_error
@@ -43,7 +52,7 @@ from slicegan.generation import generate
 from slicegan.latent import check_key
 from slicegan.networks import Generator
 from slicegan.places_picture import plot_lattice
-from slicegan.preflight import check, check_memory, fit, steps_within
+from slicegan.preflight import check, fit
 from slicegan.preview import plot_fidelity, plot_losses, preview
 from slicegan.record import Record, read_record, write_record
 from slicegan.settings import override
@@ -155,7 +164,7 @@ class Run:
         began = perf_counter() - self.seconds
         # The rate is the mean since the start: that of the last seconds takes the step before which
         # volumes are judged for all steps: it said 53 minutes of 8.
-        steps = bar(
+        steps = progress_bar(
             shown=progress, total=training.steps, initial=trainer.step, unit="step", smoothing=0
         )
         with self._alone():
@@ -327,6 +336,38 @@ class Run:
             "device": str(self.trainer.device),
             "fidelity": fidelity_fact(row),
         }
+
+
+def start_members(
+    folder: Path,
+    count: int,
+    data: DataConfig,
+    config: Config,
+    *,
+    seed: int,
+    device: torch.device,
+    stop_after: float | None = None,
+) -> list[Path]:
+    """Make the folders of so many runs, of seeds `seed`, `seed` + 1, ...; `Run.resume` trains them.
+
+    All take the steps of the first, which fit into their share of `stop_after` seconds if given.
+
+    Raises
+    ------
+    InputError
+        As `Run.start`.
+    """
+    check_unused(folder)
+    check_key(seed + count - 1)
+    folders = [folder / f"{MEMBER}{number}" for number in range(count)]
+    share = None if stop_after is None else stop_after / count
+    first = Run.start(folders[0], data, config, seed=seed, device=device, stop_after=share).record
+    with written(folder):
+        for other in folders[1:]:  # so that all are known of, should this be killed
+            other.mkdir()
+    for number, other in enumerate(folders[1:], 1):
+        Run.start(other, data, first.config, seed=seed + number, device=device)
+    return folders
 
 
 def check_unused(folder: Path) -> None:

@@ -25,9 +25,10 @@ from metrics.io import read, write
 from metrics.shapes import gaussian_random_field
 from metrics.volume import Phase
 from slicegan import cli
-from slicegan.checkpoint import load_model, load_models, load_state, save_model
+from slicegan.checkpoint import load_model, load_state, save_model
 from slicegan.cli import main
 from slicegan.convert import convert
+from slicegan.ensemble import load_models
 from slicegan.generation import generate
 from slicegan.record import read_record
 from slicegan.runs import Run

@@ -79,6 +79,23 @@ def test_slices_of_a_volume_are_judged_as_a_volume() -> None:
     assert found[0].windows == pytest.approx(expected.samples)
 
 
+def test_a_volume_is_judged_once_for_all_axes(monkeypatch: pytest.MonkeyPatch) -> None:
+    field = gaussian_random_field((24,) * 3, correlation_length=3, seed=0, fractions=(0.4, 0.6))
+    labels = np.asarray(field.volume.labels).astype(np.uint8)
+    axes: tuple[Axes, ...] = (("z",), ("y",), ("x",))
+    sources = [source(labels.swapaxes(0, k), axes=axis) for k, axis in enumerate(axes)]
+    judged, whole = [], evidence.area_fractions
+    monkeypatch.setattr(evidence, "area_fractions", lambda one: judged.append(one) or whole(one))
+    found = evidence.known_fractions(sources)
+    assert len(judged) == 1 and len(found) == 3
+    assert found[0] is found[2] is not None
+    monkeypatch.setattr(evidence, "FEW_WINDOWS", 10**6)
+    (line,) = evidence.warnings(sources, found, MATERIAL)
+    assert line.startswith("few: of ")
+    images = [source(image(k, side=64), axes=axis) for k, axis in enumerate(axes)]
+    assert len({id(known) for known in evidence.known_fractions(images)}) == 3
+
+
 def test_few_windows_are_said() -> None:
     assert warnings([source(image(0))]) == []
     (line,) = warnings([source(image(0, side=48, length=8))])

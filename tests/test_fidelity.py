@@ -83,13 +83,14 @@ def test_standard_errors_are_the_spread_over_samples() -> None:
     """Volumes off by more than their noise, whose errors are therefore linear in it."""
     wanted = reference(training_data({"zyx": [field(0, 0.4, (1, 256, 256))]}))
     samples = [
-        judge([field(10 * k + j, 0.5, (24,) * 3) for j in range(4)], wanted) for k in range(1, 25)
+        judge([field(10 * k + j, 0.5, (24,) * 3) for j in range(4)], wanted) for k in range(1, 61)
     ]
     for name in ("fraction", "s2", "boundary"):
         spread = np.std([getattr(found, name) for found in samples], ddof=1)
         said = np.sqrt(np.mean([found.standard_errors[name] ** 2 for found in samples]))
-        # The spread of 24 has an error of 15 %, and four volumes of a curved quantity a bias.
-        assert said == pytest.approx(spread, rel=0.5), name
+        # The spread of 60 has an error of 9 %, twice that is allowed, and the worst of six planes a
+        # bias; an error of a single volume instead of the mean of four would be twice as large.
+        assert said == pytest.approx(spread, rel=0.25), name
     assert judge([field(0, 0.5, (24,) * 3)], wanted).standard_errors == {}
 
 

@@ -1,4 +1,4 @@
-"""The plan of a run: its numbers on tiny cases, and the refusal of what cannot work."""
+"""The plan and the costs of a run: numbers on tiny cases, and the refusal of what cannot work."""
 
 from __future__ import annotations
 
@@ -13,22 +13,20 @@ from torch import Tensor, nn
 
 from metrics.volume import InputError, Phase
 from slicegan.config import Config, CriticConfig, GeneratorConfig, Layer, Material, TrainingConfig
-from slicegan.data import TrainingData, TrainingFile
-from slicegan.networks import Critic, Drawing, Generator
-from slicegan.preflight import (
+from slicegan.costs import (
     Cost,
     Passes,
     blank,
-    check,
-    fit,
     kept_bytes,
     memory,
     noise,
     passes,
-    plan,
     seconds_per_pass,
     steps_within,
 )
+from slicegan.data import TrainingData, TrainingFile
+from slicegan.networks import Critic, Drawing, Generator
+from slicegan.preflight import check, fit, plan
 from slicegan.sources import Source
 
 AXES = ("z", "y", "x")
@@ -223,9 +221,9 @@ def test_the_expected_time_is_that_of_all_passes(
     # Two generators are calibrated and judged at the end.
     chosen = 2 * (training_.calibration_volumes / 8 + 8 * 4 * training_.validation_volumes)
     for name in ("S2_SECONDS", "PICTURE_SECONDS"):
-        monkeypatch.setattr(f"slicegan.preflight.{name}", 0.0)
+        monkeypatch.setattr(f"slicegan.costs.{name}", 0.0)
     monkeypatch.setattr(
-        "slicegan.preflight.seconds_per_pass",
+        "slicegan.costs.seconds_per_pass",
         lambda network, example, most: (
             seconds / (36 + judged + chosen) if isinstance(network, Drawing) else 0.0
         ),
@@ -236,14 +234,14 @@ def test_the_expected_time_is_that_of_all_passes(
 
 @pytest.mark.parametrize(("seconds", "steps"), [(101.5, 100), (1e6, 1010098)])
 def test_steps_that_fit_a_time(monkeypatch: pytest.MonkeyPatch, seconds: float, steps: int) -> None:
-    monkeypatch.setattr("slicegan.preflight.cost", lambda *_: Cost(step=0.99, finish=2.0))
+    monkeypatch.setattr("slicegan.costs.cost", lambda *_: Cost(step=0.99, finish=2.0))
     config = steps_within(seconds, ISOTROPIC, training(steps=7), torch.device("cpu"))
     assert config.training.steps == steps
     assert replace(config, training=replace(config.training, steps=7)) == training(steps=7)
 
 
 def test_a_time_too_short_for_anything_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slicegan.preflight.cost", lambda *_: Cost(step=0.5, finish=2.0))
+    monkeypatch.setattr("slicegan.costs.cost", lambda *_: Cost(step=0.5, finish=2.0))
     with pytest.raises(InputError, match="the choice at the end take about 52 s: give more"):
         steps_within(51.0, ISOTROPIC, training(steps=7), torch.device("cpu"))
 

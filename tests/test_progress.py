@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from metrics.progress import bar
+from metrics.progress import progress_bar
 
 
 class Terminal(io.StringIO):
@@ -20,7 +20,7 @@ def test_a_file_gets_a_line_every_half_minute(
     stream: io.StringIO, interval: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stream)
-    with bar(shown=True, total=1000, unit="step") as steps:
+    with progress_bar(shown=True, total=1000, unit="step") as steps:
         assert steps.mininterval == interval
         assert steps.maxinterval >= interval  # after which a thread of tqdm writes
         for _ in range(1000):
@@ -30,5 +30,5 @@ def test_a_file_gets_a_line_every_half_minute(
     if interval == 30:
         assert stream.getvalue().count("\r") <= 3
     stream.truncate(0)
-    assert list(bar(range(3), shown=False)) == [0, 1, 2]
+    assert list(progress_bar(range(3), shown=False)) == [0, 1, 2]
     assert not stream.getvalue().strip("\0")

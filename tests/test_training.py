@@ -231,6 +231,7 @@ def test_a_restored_run_equals_the_uninterrupted_one_bit_for_bit(sources, tmp_pa
     ):
         for name, tensor in one.state_dict().items():
             assert torch.equal(tensor, other.state_dict()[name]), name
+    assert set(whole.penalties) == {"places"} | ({"axes"} if sources is isotropic else set())
     for name, (_, kept) in whole.penalties.items():
         assert torch.equal(kept.mean, resumed.penalties[name][1].mean), name
 
@@ -247,6 +248,17 @@ def test_without_its_running_means_a_restored_run_goes_another_way(part, setting
     for run in (whole, resumed):
         run.advance()
     assert not torch.equal(weights(whole.generator), weights(resumed.generator))
+
+
+def test_runs_of_versions_without_running_means_go_on():
+    state = trainer(isotropic()).state()
+    assert not {"places", "axes"} & set(state)
+    run = trainer(isotropic())
+    run.restore(state)
+    run.restore(
+        state | {"places": torch.zeros(1), "axes": None}
+    )  # of versions that kept unused ones
+    assert run.penalties == {}
 
 
 @pytest.mark.parametrize("setting", [setting for _, setting in PENALTIES])
