@@ -166,6 +166,8 @@ def fidelity_figure(log: pd.DataFrame) -> Figure:
         _curve(summary, relative, column, name, colour, marker=marker)
         _band(summary, relative, column, colour)
     _curve(summary, relative, "score", "score (their mean)", "black", width=2.2)
+    if summary.collections:
+        summary.collections[0].set_label("band: standard error")
     summary.set_ylabel("worst error / bar")
     s2.set_ylabel("S₂ error / φ(1-φ)")
     boundary.set_ylabel("boundary error")

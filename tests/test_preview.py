@@ -238,6 +238,17 @@ def test_fidelity_shows_bars_and_the_best_step() -> None:
     assert not is_clipped(figure)
 
 
+def test_a_standard_error_is_a_band_about_its_curve() -> None:
+    rows = log()
+    rows["s2_se"] = rows["s2"] / 2
+    summary = fidelity_figure(rows).axes[0]
+    (band,) = (found for found in summary.collections if found.get_paths())
+    heights = band.get_paths()[0].vertices[:, 1]
+    errors = rows["s2"] / 0.02
+    assert (heights.min(), heights.max()) == pytest.approx((errors.min() / 2, errors.max() * 1.5))
+    assert "band: standard error" in {text.get_text() for text in summary.get_legend().texts}
+
+
 def test_gaps_and_unknown_planes_are_left_out() -> None:
     figure = fidelity_figure(log(7, isotropic=False, every=3))
     summary, s2, _ = curves(figure)
