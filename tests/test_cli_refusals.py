@@ -16,7 +16,7 @@ from refusing import Payload
 from safetensors.torch import save_file
 from small_runs import SETTINGS, disk_full, draw_nothing, finished, image_file, one_message
 
-from slicegan import checkpoint, generation
+from slicegan import checkpoint, ensemble, generation
 from slicegan.cli import main
 from slicegan.runs import Run
 
@@ -287,7 +287,7 @@ def test_no_space_left_in_training(
     [
         (["train", "--out", "run", "--resume", "--quiet"], Run, "train"),
         (["generate", "run", "--size", "32"], generation, "stream"),
-        (["info", "run"], checkpoint, "load_model"),
+        (["info", "run"], ensemble, "load_models"),
     ],
 )
 def test_ctrl_c(
