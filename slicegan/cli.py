@@ -173,6 +173,7 @@ def info(args: argparse.Namespace) -> bool:
 def convert(args: argparse.Namespace) -> bool:
     """Convert a generator of the original code."""
     from slicegan.checkpoint import SUFFIX, save_model
+    from slicegan.convert import calibrated
     from slicegan.convert import convert as converted
 
     if args.out.suffix != SUFFIX:
@@ -186,6 +187,8 @@ def convert(args: argparse.Namespace) -> bool:
         unit=args.unit,
         latent_size=args.latent_size,
     )
+    if args.calibrate:
+        model = calibrated(model, args.calibrate, phases=args.phases, progress=True)
     save_model(model, args.out)
     print(args.out)
     return False
@@ -350,6 +353,8 @@ def _convert_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     add("params", metavar="OLD_params.data", help="its layers")
     add("--out", type=Path, required=True, metavar="MODEL.safetensors", help="file to write")
     add("--latent-size", type=int, default=4, help="latent sites in training (%(default)s)")
+    several: dict[str, Any] = {"nargs": "+", "default": []}
+    add("--calibrate", **several, metavar="IMAGE", help="trained on: set fractions at every place")
     _add_material(add)
 
 

@@ -65,6 +65,9 @@ class GeneratorConfig:
         converted networks.
     calibrated : bool
         Whether a number for each channel is added to the logits (`slicegan.calibration`).
+    places : int
+        Voxels after which those numbers repeat along each axis: 1 for one number a channel, else
+        one for each channel and place; a divisor of the stride.
     fine_noise : float
         First strength of the noise that every hidden layer adds to its normalised features, one
         number a voxel, with a learned weight for each channel (StyleGAN, Karras et al. 2019): fine
@@ -84,6 +87,7 @@ class GeneratorConfig:
     upsampling: PositiveFloat = 2.0
     dense: bool = True
     calibrated: bool = False
+    places: PositiveInt = 1
     fine_noise: NonNegativeFloat = 0.0
 
 

@@ -65,7 +65,10 @@ class Generator(nn.Module):
         if resize:
             self.resize = nn.Conv3d(config.filters[-1], config.channels, RESIZE_KERNEL)
         if config.calibrated:
-            self.register_buffer("offset", torch.zeros(config.channels))
+            n = config.places
+            if n > 1 and (not self.in_step or self.stride % n):
+                raise InputError(f"places={n} must divide the stride, {self.stride} voxels")
+            self.register_buffer("offset", torch.zeros(config.channels, *[n] * 3 * (n > 1)))
 
     def forward(self, noise: Tensor, fine: Sequence[Tensor] = ()) -> Tensor:
         """Values in [0, 1]: noise (N, latent channels, z, y, x) -> (N, channels, Z, Y, X).
@@ -88,7 +91,14 @@ class Generator(nn.Module):
             features = functional.leaky_relu(features, self.config.leak, inplace=True)
         last = self.convs[-1] if self.config.kind == "transpose" else self._resized
         out: Tensor = last(features)
-        return out + self.offset[:, None, None, None] if self.config.calibrated else out
+        return out + self._offset_at(out.shape[2:]) if self.config.calibrated else out
+
+    def _offset_at(self, shape: Sequence[int]) -> Tensor:
+        """What is added to each channel at each voxel; every output begins at place 0."""
+        if self.config.places == 1:
+            return self.offset[:, None, None, None]
+        z, y, x = (torch.arange(n, device=self.offset.device) % self.config.places for n in shape)
+        return self.offset[:, z[:, None, None], y[:, None], x]
 
     def _resized(self, features: Tensor) -> Tensor:
         factor = self.config.upsampling
