@@ -28,9 +28,9 @@ from benchmarks import datasets
 from benchmarks.cases import CASES, STUDIES
 from benchmarks.tables import module_command, write_result
 from benchmarks.train_pretrained import start
+from metrics.comparison.subvolumes import plan_subvolumes
 from metrics.description import describe
 from metrics.intervals import mean
-from metrics.sampling import plan_subvolumes
 from metrics.volume import InputError, Volume
 from slicegan.generation import generate
 

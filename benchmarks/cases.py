@@ -15,9 +15,9 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from metrics.answer import CURVE
+from metrics.comparison.answer import CURVE
 from metrics.files import one_line, replacing
-from metrics.io import write
+from metrics.io.volumes import write
 from metrics.volume import AXES, Volume, axis_index
 from slicegan.config import Config, DataConfig
 from slicegan.settings import override, preset

@@ -23,13 +23,13 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.tables import module_command, write_result
-from metrics.answer import CURVE
-from metrics.comparison import COMPARED_METRICS
-from metrics.measuring import Measured, measure_all
+from metrics.comparison.answer import CURVE
+from metrics.comparison.comparing import COMPARED_METRICS
+from metrics.comparison.measuring import Measured, measure_all
+from metrics.comparison.verdicts import Tables, tabulate
+from metrics.machine.workers import in_parallel
 from metrics.shapes import gaussian_random_field, plurigaussian
-from metrics.verdicts import Tables, tabulate
 from metrics.volume import Volume
-from metrics.workers import in_parallel
 
 SIDE = 32  # voxels of a sub-volume
 MARGIN = 0.05

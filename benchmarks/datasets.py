@@ -19,7 +19,7 @@ import tifffile
 
 from metrics.arguments import Parser
 from metrics.commands import exit_status
-from metrics.io import read
+from metrics.io.volumes import read
 from metrics.volume import InputError, Phase, Volume
 
 # Seconds without an answer after which a download is given up.

@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks import datasets
 from metrics import command
 from metrics.fraction import volume_fraction
-from metrics.io import write
+from metrics.io.volumes import write
 from metrics.volume import InputError, Volume
 from slicegan.generation import generate
 

@@ -19,7 +19,7 @@ from benchmarks.cases import middle_slice
 from metrics.arguments import Parser
 from metrics.commands import exit_status
 from metrics.files import one_line, replacing
-from metrics.io import write
+from metrics.io.volumes import write
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.tables import markdown
-from metrics.answer import CURVE
+from metrics.comparison.answer import CURVE
 from metrics.volume import AXES
 
 RESULTS = Path(__file__).parent / "results"

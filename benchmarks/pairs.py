@@ -15,8 +15,8 @@ import numpy as np
 
 from benchmarks import datasets
 from benchmarks.tables import module_command, write_result
-from metrics.comparison import compare
-from metrics.report import terminal_table
+from metrics.comparison.comparing import compare
+from metrics.report.page import terminal_table
 from metrics.volume import Volume
 
 Samples = tuple[list[Volume], list[Volume]]

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.cases import Study
-from metrics.answer import CURVE, Answer
+from metrics.comparison.answer import CURVE, Answer
+from metrics.comparison.measuring import Measured
+from metrics.comparison.verdicts import Tables, stack_curves
 from metrics.intervals import Interval, curve_distance, halves_distance
-from metrics.measuring import Measured
-from metrics.verdicts import Tables, stack_curves
-from metrics.wording import readable, row_label
+from metrics.report.style import readable, row_label
 
 KEYS = ["metric", "phase", "axis"]
 COLUMNS = (
@@ -63,7 +63,7 @@ def result_rows(
     floors: Mapping[Any, float],
     study: Study,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of one sample: of S2 its error, and the verdict on the curves (`metrics.bands`)."""
+    """Rows of one sample: of S2 its error, and the verdict on the curves."""
     for row in found.table.to_dict("records"):
         limits = {"value": row["gen"], "low": row["gen_low"], "high": row["gen_high"]}
         floor = floors.get((row["metric"], row["phase"], row["axis"]), np.nan)

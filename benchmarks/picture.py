@@ -18,10 +18,10 @@ from benchmarks import datasets
 from benchmarks.cases import CASES, middle_slice
 from benchmarks.demo import GENERATED, RANDOM, REAL
 from benchmarks.figures import cube, phase_legend
-from metrics.io import read
-from metrics.plots import PHASE_COLOURS, VERDICTS, phase_colours
+from metrics.io.volumes import read
+from metrics.report.plots import PHASE_COLOURS, VERDICTS, phase_colours
+from metrics.report.style import readable, row_label
 from metrics.volume import InputError, Volume
-from metrics.wording import readable, row_label
 from slicegan.generation import generate
 
 SHOWN_SIDE = 128  # voxels of the volumes

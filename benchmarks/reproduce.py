@@ -40,16 +40,16 @@ from benchmarks.paper_table import compact, curve_errors, floors_of, largest, re
 from benchmarks.solvers import D_EFF, beside, solver_summary
 from benchmarks.tables import fact_lines, markdown
 from benchmarks.validation import field_tests
-from metrics.answer import Answer
 from metrics.arguments import Parser
 from metrics.commands import exit_status
-from metrics.comparison import COMPARED_METRICS
+from metrics.comparison.answer import Answer
+from metrics.comparison.comparing import COMPARED_METRICS
+from metrics.comparison.measuring import Measured, measure_all
+from metrics.comparison.subvolumes import plan_subvolumes
+from metrics.comparison.verdicts import tabulate
 from metrics.files import one_line, replacing
-from metrics.measuring import Measured, measure_all
-from metrics.sampling import plan_subvolumes
-from metrics.verdicts import tabulate
+from metrics.machine.workers import check_workers
 from metrics.volume import InputError, Volume
-from metrics.workers import check_workers
 from slicegan.checkpoint import SUFFIX, Model, load_model, pretrained
 from slicegan.generation import generate
 from slicegan.places import LONGEST, lattice

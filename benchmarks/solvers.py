@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from metrics.measuring import Measured
+from metrics.comparison.measuring import Measured
 
 D_EFF = "effective_diffusivity"
 

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from benchmarks import datasets
 from benchmarks.processes import measured_in_turn, serve
 from benchmarks.tables import module_command, write_result
-from metrics.io import read
+from metrics.io.volumes import read
 
 Labels = NDArray[np.uint8]
 LAG = 64

@@ -28,8 +28,8 @@ import pandas as pd
 
 from benchmarks import datasets
 from benchmarks.tables import module_command, write_result
-from metrics.io import write
-from metrics.measuring import ALL_METRICS
+from metrics.comparison.measuring import ALL_METRICS
+from metrics.io.volumes import write
 from metrics.volume import Volume
 from slicegan.generation import generate
 

@@ -39,7 +39,7 @@ from benchmarks.tables import device_name, module_command, write_result
 from metrics.connectivity import through_mask
 from metrics.diffusivity import effective_diffusivity
 from metrics.files import replacing
-from metrics.grids import grids
+from metrics.solver.cells_grid import grids
 
 Labels = NDArray[np.uint8]
 Answer = tuple[float, int | None]  # D_eff, and iterations where they are told

@@ -32,7 +32,7 @@ from torch import nn
 from benchmarks.original import commit_of
 from benchmarks.processes import measured_in_turn, serve
 from benchmarks.tables import device_name, module_command, write_result
-from metrics.io import read
+from metrics.io.volumes import read
 from metrics.volume import InputError, Phase
 from slicegan.checkpoint import Model
 from slicegan.config import Material

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metrics.provenance import machine, versions
+from metrics.machine.provenance import machine, versions
 
 if TYPE_CHECKING:
     import pandas as pd

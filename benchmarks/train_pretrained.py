@@ -23,7 +23,7 @@ from benchmarks import datasets
 from benchmarks.cases import CASES
 from benchmarks.learning import settings_of
 from benchmarks.tables import module_command
-from metrics.comparison import COMPARED_METRICS, compare
+from metrics.comparison.comparing import COMPARED_METRICS, compare
 from metrics.files import replacing
 from metrics.volume import InputError, Volume
 from slicegan.checkpoint import PRETRAINED, load_model, save_model

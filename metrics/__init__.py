@@ -1,24 +1,24 @@
 """Measure segmented volumes, and say whether two samples of them are the same material."""
 
-from metrics.answer import Answer
 from metrics.chords import Chords, LinealPath, chord_length, lineal_path
 from metrics.cluster import TwoPointCluster, two_point_cluster
-from metrics.comparison import Comparison, compare
+from metrics.comparison.answer import Answer
+from metrics.comparison.comparing import Comparison, compare
+from metrics.comparison.measuring import ALL_METRICS
+from metrics.comparison.verdicts import DISTANCE_COLUMNS, TABLE_COLUMNS
 from metrics.connectivity import Percolation, percolation, through_mask
 from metrics.correlation import TwoPoint, two_point_correlation, two_point_map
 from metrics.description import DEFAULT_METRICS, METRICS, describe
 from metrics.diffusivity import ConvergenceError, Diffusivity, effective_diffusivity
 from metrics.fraction import fraction_profile, volume_fraction
 from metrics.integral_range import Representativity, representativity
-from metrics.io import read, write
-from metrics.measuring import ALL_METRICS
+from metrics.io.volumes import read, write
 from metrics.sizes import peak_bytes
 from metrics.surface import interface_areas, specific_surface_area
 from metrics.tensor import diffusivity_tensor
 from metrics.thickness import Thickness, local_thickness
 from metrics.topology import euler_number
 from metrics.tpb import tpb_density
-from metrics.verdicts import DISTANCE_COLUMNS, TABLE_COLUMNS
 from metrics.volume import AXES, InputError, Phase, Volume, as_volume
 
 __all__ = [

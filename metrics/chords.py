@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.compiled import compiled
+from metrics.machine.compiled import compiled
 from metrics.volume import AXES, Volume, as_volume, axis_index, check_max_lag
 
 Counts = NDArray[np.int64]

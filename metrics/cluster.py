@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.chords import pairs_along, probability
-from metrics.compiled import compiled
+from metrics.machine.compiled import compiled
 from metrics.volume import AXES, Volume, as_volume, check_max_lag
 
 Counts = NDArray[np.int64]

@@ -18,17 +18,17 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from metrics.answer import CURVE
 from metrics.arguments import Parser, names, phase_table, shape, spacing
 from metrics.commands import exit_status
-from metrics.comparison import Comparison, check_metrics, compare
+from metrics.comparison.answer import CURVE
+from metrics.comparison.comparing import Comparison, check_metrics, compare
+from metrics.comparison.measuring import ALL_METRICS, affordable_workers
+from metrics.comparison.samples import absent, match
+from metrics.comparison.subvolumes import Sampling, plan_subvolumes
 from metrics.fraction import volume_fraction
-from metrics.io import RAW, read
-from metrics.matching import absent, match
-from metrics.measuring import ALL_METRICS, affordable_workers
-from metrics.provenance import machine, versions
-from metrics.report import check_folder, terminal_table, write_report
-from metrics.sampling import Sampling, plan_subvolumes
+from metrics.io.volumes import RAW, read
+from metrics.machine.provenance import machine, versions
+from metrics.report.page import check_folder, terminal_table, write_report
 from metrics.volume import InputError, Volume
 
 FAIL_ANSWERS = {"never": (), "differs": ("differs",), "unsure": ("differs", "undecided")}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from metrics.threads import thread_count
+from metrics.machine.threads import thread_count
 from metrics.volume import AXES, Volume, as_volume, check_max_lag
 
 Floats = NDArray[np.float64]

@@ -16,7 +16,7 @@ from metrics.connectivity import Clusters
 from metrics.diffusivity import diffusivity_in
 from metrics.fraction import fractions_of
 from metrics.neighbourhood import Neighbourhood, count_neighbourhood
-from metrics.solvers import check_solver
+from metrics.solver.methods import check_solver
 from metrics.surface import interface_areas, surface_of
 from metrics.thickness import local_thickness
 from metrics.topology import euler_number

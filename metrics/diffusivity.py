@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.connectivity import Clusters
-from metrics.solvers import METHODS, Solution, Task, check_solver
+from metrics.solver.methods import METHODS, Solution, Task, check_solver
 from metrics.volume import InputError, Phase, Volume, as_volume, axis_index
 
 TOL = 2e-3
@@ -157,8 +157,8 @@ def effective_diffusivity(
         Also return the concentration of each voxel. Not with `taufactor`.
     method : {"multigrid", "taufactor"}
         Solver, of one and the same discretisation: conjugate gradients preconditioned by multigrid
-        (`metrics.multigrid`), in tens of iterations; or successive over-relaxation in float32, by
-        TauFactor, in hundreds to thousands.
+        (`metrics.solver.multigrid`), in tens of iterations; or successive over-relaxation in
+        float32, by TauFactor, in hundreds to thousands.
     tol : float
         Largest relative spread of the layer fluxes that counts as converged; with `multigrid` also
         relative residual, with `taufactor` change of the value in 100 iterations. The error of the

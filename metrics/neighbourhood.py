@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.compiled import compiled
-from metrics.threads import thread_count
+from metrics.machine.compiled import compiled
+from metrics.machine.threads import thread_count
 from metrics.volume import Volume, periodic_axes
 
 Counts = NDArray[np.int64]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from metrics.answer import CURVE
+from metrics.comparison.answer import CURVE
 from metrics.correlation import FFT_ROWS, padded
 from metrics.description import METRICS, known_metrics
-from metrics.solvers import check_solver
+from metrics.solver.methods import check_solver
 
 # Bytes a voxel beyond the volume, measured on three phases of 160^3 voxels; measures that are not
 # here take none.

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.cells import Cells
 from metrics.diffusivity import ConvergenceError, conductivity_of, diffusivities_of
-from metrics.multigrid import homogenise
+from metrics.solver.cells import Cells
+from metrics.solver.multigrid import homogenise
 from metrics.volume import Volume, as_volume
 
 

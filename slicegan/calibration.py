@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metrics.progress import progress_bar
+from metrics.machine.progress import progress_bar
 from metrics.volume import InputError
 from slicegan.checkpoint import COUNTER, Model, assemble
 from slicegan.data import TrainingData
@@ -55,7 +55,7 @@ def calibrate(
         fractions have a deviation of 0.05 it is known to 0.006, with 2048 to 0.0011.
     places : int
         1 sets the fractions of the whole, n those at each of n^3 places, which takes
-        2 phases 64^3 `volumes` bytes; n divides the generator's stride. With 256 volumes the
+        6 phases 64^3 `volumes` bytes; n divides the generator's stride. With 256 volumes the
         fraction .15 of a phase is set to 2 % of itself at each of 16^3 places.
     seed : int
         Of their noise, which is not that of `generate`.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from metrics.arguments import Parser, phase_table, spacing
 from metrics.commands import INTERRUPTED, exit_status
 from metrics.files import one_line
-from metrics.io import check_disk
+from metrics.io.volumes import check_disk
 from metrics.volume import AXES, InputError, check_spacing
 from slicegan.config import DataConfig, Kind
 from slicegan.settings import override, preset
@@ -228,7 +228,7 @@ def _device(name: str | None) -> torch.device:
     """The device asked for, else a GPU if there is one."""
     import torch
 
-    from metrics.solvers import check_device
+    from metrics.solver.methods import check_device
 
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -24,7 +24,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from metrics.files import one_line
-from metrics.provenance import versions
+from metrics.machine.provenance import versions
 from metrics.volume import InputError, Phase
 from slicegan.calibration import calibrate, image_fractions
 from slicegan.checkpoint import Model, assemble, code_refused

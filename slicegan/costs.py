@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-import metrics.memory
+import metrics.machine.memory
 from metrics.volume import InputError
 from slicegan.calibration import LATENT_SIZE
 from slicegan.config import Config
@@ -152,13 +152,13 @@ def memory(sources: tuple[Source, ...], config: Config) -> int:
 
 def check_memory(data: TrainingData, config: Config, device: torch.device) -> None:
     """Raise `InputError` if training would need more memory than the device has free."""
-    metrics.memory.check_memory(
+    metrics.machine.memory.check_memory(
         memory(data.sources, config),
         free=torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None,
         remedy="lower training.critic_volumes, training.generator_volumes or filters",
     )
     largest = max(image.numel() for source in data.sources for image in source.images)
-    metrics.memory.check_memory(S2_BYTES * largest, remedy="crop the images")
+    metrics.machine.memory.check_memory(S2_BYTES * largest, remedy="crop the images")
 
 
 def kept_bytes(network: nn.Module, example: Tensor) -> int:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metrics.files import one_line
-from metrics.io import read, split_path
-from metrics.labelling import label_values, original_values
+from metrics.io.labels import label_values, original_values
+from metrics.io.volumes import read, split_path
 from metrics.units import normal_unit
 from metrics.volume import AXES, InputError, Phase, axis_index, check_spacing, unique_labels
 from slicegan.config import Kind, Material

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from metrics.progress import progress_bar
+from metrics.machine.progress import progress_bar
 from slicegan.calibration import calibrate, image_fractions
 from slicegan.checkpoint import Model, load_model
 from slicegan.config import Config

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.io import write_slices
-from metrics.memory import check_memory
-from metrics.solvers import check_device
+from metrics.io.volumes import write_slices
+from metrics.machine.memory import check_memory
+from metrics.solver.methods import check_device
 from metrics.volume import AXES, InputError, Phase, Volume, periodic_axes
 from slicegan.checkpoint import Model
 from slicegan.config import Material

@@ -10,13 +10,13 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.blur import check_lossy
 from metrics.files import one_line
-from metrics.io import FORMATS, split_path
-from metrics.memory import check_memory
-from metrics.pictures import SUFFIXES, read_picture
-from metrics.tiff import JPEG as TIFF_JPEG
-from metrics.tiff import damage_refused
+from metrics.io.blur import check_lossy
+from metrics.io.pictures import SUFFIXES, read_picture
+from metrics.io.tiff import JPEG as TIFF_JPEG
+from metrics.io.tiff import damage_refused
+from metrics.io.volumes import FORMATS, split_path
+from metrics.machine.memory import check_memory
 from metrics.volume import MAX_PHASES, InputError, unique_labels
 from slicegan.config import Kind
 

@@ -30,8 +30,8 @@ import torch
 from filelock import FileLock, Timeout
 
 from metrics.files import TEMPORARY, one_line, replacing
-from metrics.progress import progress_bar
-from metrics.provenance import machine, versions
+from metrics.machine.progress import progress_bar
+from metrics.machine.provenance import machine, versions
 from metrics.volume import InputError
 from slicegan.calibration import calibrate, image_fractions
 from slicegan.checkpoint import (

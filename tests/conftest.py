@@ -45,19 +45,19 @@ def data_path() -> Callable[[str], Path]:
 @pytest.fixture(params=["taufactor", "multigrid", "multigrid by torch"])
 def solver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each solver of the effective diffusivity in turn as the default."""
-    from metrics import solvers
     from metrics.diffusivity import effective_diffusivity
-    from metrics.stencils import Stencils
+    from metrics.solver import methods
+    from metrics.solver.arrays import Stencils
 
     method, _, library = request.param.partition(" by ")
     defaults = effective_diffusivity.__kwdefaults__ | {"method": method}
     monkeypatch.setattr(effective_diffusivity, "__kwdefaults__", defaults)
     if library:
 
-        def systems(bodies: list[Any], task: solvers.Task) -> list[Any]:
+        def systems(bodies: list[Any], task: methods.Task) -> list[Any]:
             return [(Stencils(bodies, task.spacing, "cpu", periodic=task.periodic), bodies)]
 
-        monkeypatch.setattr(solvers, "_systems", systems)
+        monkeypatch.setattr(methods, "_systems", systems)
     return request.param
 
 
@@ -66,7 +66,7 @@ def pair(tmp_path: Path) -> tuple[str, str]:
     """Files of two small volumes of one law, generated and real."""
     from comparing import field
 
-    from metrics.io import write
+    from metrics.io.volumes import write
 
     for name, seed in (("gen", 0), ("real", 1)):
         write(field(seed), tmp_path / f"{name}.tif")

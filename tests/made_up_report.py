@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metrics import report
-from metrics.answer import RowTest, answer
-from metrics.comparison import Comparison
-from metrics.report import write_report
-from metrics.verdicts import DISTANCE_COLUMNS, TABLE_COLUMNS
+from metrics.comparison.answer import RowTest, answer
+from metrics.comparison.comparing import Comparison
+from metrics.comparison.verdicts import DISTANCE_COLUMNS, TABLE_COLUMNS
+from metrics.report import page as report_page
+from metrics.report.page import write_report
 from metrics.volume import Phase, Volume
 
 NAN = math.nan
@@ -102,4 +102,4 @@ def write(folder: Path, **changes: Any) -> None:
 
 def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the slow part where only the files matter."""
-    monkeypatch.setattr(report, "_page", lambda *_: "<html>")
+    monkeypatch.setattr(report_page, "_page", lambda *_: "<html>")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metrics.answer import CURVE, Answer, RowTest, answer
+from metrics.comparison.answer import CURVE, Answer, RowTest, answer
 from metrics.intervals import Verdict
 
 TWO, THREE = ("pore", "solid"), ("pore", "ni", "ysz")

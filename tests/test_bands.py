@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metrics.bands import judge_curves, noise_floor
+from metrics.comparison.bands import judge_curves, noise_floor
 from metrics.intervals import Floats
 
 LAGS = 16

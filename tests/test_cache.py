@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from comparing import field
 
-from metrics import cache
-from metrics.cache import keep, recall
-from metrics.comparison import compare
+from metrics.comparison import cache
+from metrics.comparison.cache import keep, recall
+from metrics.comparison.comparing import compare
 from metrics.volume import InputError, Phase, Volume
 
 QUESTION = {"metrics": ["volume_fraction"], "max_lag": 3}
@@ -63,7 +63,7 @@ def test_what_is_kept_is_not_measured_again(
 ) -> None:
     options = {"workers": 1, "metrics": ["volume_fraction"], "cache": tmp_path}
     compare(field(0), field(1), **options)
-    monkeypatch.setattr("metrics.measuring.measure", None)
+    monkeypatch.setattr("metrics.comparison.measuring.measure", None)
     compare(field(0), field(1), **options)
     with pytest.raises(TypeError):
         compare(field(2), field(1), **options)

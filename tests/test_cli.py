@@ -21,7 +21,7 @@ import torch
 from refusing import refusal
 from small_runs import SETTINGS, draw_nothing, image_file
 
-from metrics.io import read, write
+from metrics.io.volumes import read, write
 from metrics.shapes import gaussian_random_field
 from metrics.volume import Phase
 from slicegan import cli

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metrics.answer import CURVE
-from metrics.comparison import COMPARED_METRICS, compare
+from metrics.comparison.answer import CURVE
+from metrics.comparison.comparing import COMPARED_METRICS, compare
+from metrics.comparison.verdicts import DISTANCE_COLUMNS, TABLE_COLUMNS
 from metrics.shapes import gaussian_random_field, plurigaussian
-from metrics.verdicts import DISTANCE_COLUMNS, TABLE_COLUMNS
 from metrics.volume import InputError, Volume
 
 CHEAP = ["volume_fraction", "specific_surface_area", "chord_length", CURVE]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numba.core.caching import CacheImpl, IndexDataCacheFile
 
-from metrics import compiled as room
-from metrics.compiled import compiled
+from metrics.machine import compiled as room
+from metrics.machine.compiled import compiled
 
 
 @pytest.fixture(autouse=True)

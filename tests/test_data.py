@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from metrics.io import write
+from metrics.io.volumes import write
 from metrics.volume import InputError, Phase, Volume
 from slicegan.data import load_training_data
 from slicegan.sources import Source, slices

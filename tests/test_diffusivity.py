@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from benchmarks.sparse_diffusion import sparse_diffusivity
 from metrics import shapes
 from metrics.diffusivity import effective_diffusivity
-from metrics.solvers import Task, by_taufactor
+from metrics.solver.methods import Task, by_taufactor
 from metrics.volume import AXES, Volume
 
 SPACINGS = [(1.0, 1.0, 1.0), (2.0, 1.0, 0.5), (0.4, 1.5, 1.0)]

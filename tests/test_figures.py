@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from benchmarks import figures, picture
-from metrics.plots import phase_colours
+from metrics.report.plots import phase_colours
 from metrics.volume import Volume
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from volume_files import ANODE, CELL, BadFile, check_refusal, refusal, write_h5
 
-from metrics.io import read, write
+from metrics.io.volumes import read, write
 
 
 def test_hdf5_keeps_the_other_datasets(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from small_models import ANODE, small_model
 
-from metrics.io import read, write
+from metrics.io.volumes import read, write
 from metrics.volume import InputError
 from slicegan import field
 from slicegan.config import Material

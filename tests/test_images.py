@@ -228,9 +228,9 @@ def test_an_image_larger_than_memory_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     np.save(tmp_path / "a.npy", np.zeros((100, 100), np.uint8))
-    monkeypatch.setattr("metrics.memory.free_memory", lambda: 89_999)
+    monkeypatch.setattr("metrics.machine.memory.free_memory", lambda: 89_999)
     assert "of memory" in refusal(read_image, tmp_path / "a.npy")
-    monkeypatch.setattr("metrics.memory.free_memory", lambda: 90_000)
+    monkeypatch.setattr("metrics.machine.memory.free_memory", lambda: 90_000)
     read_image(tmp_path / "a.npy")
 
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from volume_files import ANODE, CELL, BadFile, check_refusal, imagej, refusal, write_h5
 
-from metrics.io import read, write
+from metrics.io.volumes import read, write
 from metrics.volume import InputError, Phase, Volume
 
 
@@ -186,7 +186,7 @@ def test_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("metrics.labelling._translate", interrupt)
+    monkeypatch.setattr("metrics.io.labels._translate", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write(ANODE, tmp_path / "v.tif")
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from volume_files import ANODE, CELL, BadFile, check_refusal, refusal, save_tiff, write_h5
 
-from metrics.io import read, write
+from metrics.io.volumes import read, write
 from metrics.volume import Phase, Volume
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metrics.matching import absent, match
+from metrics.comparison.samples import absent, match
 from metrics.volume import InputError, Phase, Volume
 
 TWO = np.array([[[0, 255]]])

@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from metrics import memory
-from metrics.memory import check_memory, free_memory
+from metrics.machine import memory
+from metrics.machine.memory import check_memory, free_memory
 from metrics.volume import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -50,7 +50,7 @@ def test_a_container_has_less(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="ulimit is of Unix")
 def test_a_shell_with_a_limit_has_less() -> None:
-    code = "from metrics.memory import free_memory; print(free_memory())"
+    code = "from metrics.machine.memory import free_memory; print(free_memory())"
     run = subprocess.run(
         ["bash", "-c", f"ulimit -v 4000000; {sys.executable} -c '{code}'"],
         cwd=ROOT, capture_output=True, text=True, check=True,

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.sparse_diffusion import CUBE, sparse_diffusivity, sparse_tensor
-from metrics import multigrid, shapes
-from metrics.cells import CellLevel, Cells
+from metrics import shapes
 from metrics.connectivity import through_mask
-from metrics.grids import grids
-from metrics.multigrid import Flow
-from metrics.stencils import Stencils
+from metrics.solver import multigrid
+from metrics.solver.arrays import Stencils
+from metrics.solver.cells import CellLevel, Cells
+from metrics.solver.cells_grid import grids
+from metrics.solver.multigrid import Flow
 
 # The value's error is the square of the field's: at tol 1e-3 up to 3e-5 in thin volumes of flat
 # voxels, and 1e-6 elsewhere.
@@ -291,7 +292,7 @@ def test_without_coarse_grids_it_takes_many_times_longer(monkeypatch):
         for colour in (1, 0):
             level.relax(colour)
 
-    monkeypatch.setattr("metrics.grids.COARSEST", 48)
+    monkeypatch.setattr("metrics.solver.cells_grid.COARSEST", 48)
     monkeypatch.setattr(CellLevel, "solve", relax_only)
     alone = solve(cells(mask), tol=1e-3, max_iterations=500)
     assert alone.iterations > 2 * found.iterations

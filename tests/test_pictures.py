@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from metrics import read
-from metrics.pictures import read_picture
+from metrics.io.pictures import read_picture
 from metrics.volume import InputError
 from slicegan.images import read_image
 

@@ -17,7 +17,7 @@ from PIL import Image
 from training_images import training_data
 
 from metrics.intervals import Interval
-from metrics.plots import phase_colours
+from metrics.report.plots import phase_colours
 from metrics.volume import Phase, Volume
 from slicegan.config import Kind
 from slicegan.data import TrainingData

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from metrics.progress import progress_bar
+from metrics.machine.progress import progress_bar
 
 
 class Terminal(io.StringIO):

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError
 import numpy as np
 import pytest
 
-from metrics import provenance
+from metrics.machine import provenance
 
 
 def test_versions_are_those_that_run() -> None:

@@ -24,8 +24,8 @@ from made_up_report import (
     write,
 )
 
-from metrics import report
-from metrics.report import FILES, terminal_table, write_report
+from metrics.report import page as report_page
+from metrics.report.page import FILES, terminal_table, write_report
 from metrics.volume import Phase, Volume
 
 
@@ -111,7 +111,7 @@ def test_json_has_null_where_nothing_is_known(folder: Path) -> None:
     ],
 )
 def test_summary_may_hold_numpy_and_paths(value: Any, plain: Any) -> None:
-    result = report._plain(value)
+    result = report_page._plain(value)
     assert result == plain
     assert json.loads(json.dumps(result, allow_nan=False)) == plain
 

@@ -13,7 +13,7 @@ from made_up_report import (
     write,
 )
 
-from metrics.report import FILES, check_folder
+from metrics.report.page import FILES, check_folder
 from metrics.volume import InputError
 
 

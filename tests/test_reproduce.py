@@ -14,11 +14,11 @@ from benchmarks import alternatives, datasets, export, reproduce
 from benchmarks.cases import CASES, STUDIES, Study, middle_slice
 from benchmarks.paper_table import compact, curve_errors, floors_of, result_rows, summary
 from benchmarks.solvers import D_EFF, beside, solver_summary
-from metrics.answer import CURVE
+from metrics.comparison.answer import CURVE
+from metrics.comparison.measuring import Measured, measure_all
+from metrics.comparison.verdicts import tabulate
 from metrics.description import Row
-from metrics.measuring import Measured, measure_all
 from metrics.shapes import gaussian_random_field
-from metrics.verdicts import tabulate
 from metrics.volume import InputError, Phase, Volume
 from slicegan.data import load_training_data
 

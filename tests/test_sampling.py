@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from metrics.sampling import plan_subvolumes
+from metrics.comparison.subvolumes import plan_subvolumes
 from metrics.volume import InputError, Phase, Volume
 
 PHASES = (Phase("a", 0, 0), Phase("b", 1, 1))

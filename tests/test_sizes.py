@@ -12,18 +12,19 @@ import numpy as np
 import pytest
 from refusing import refusal
 
-from metrics import ALL_METRICS, compare, memory, peak_bytes
+from metrics import ALL_METRICS, compare, peak_bytes
+from metrics.machine import memory
+from metrics.machine.workers import PROCESS_BYTES, affordable
 from metrics.shapes import gaussian_random_field
-from metrics.workers import PROCESS_BYTES, affordable
 
 ROOT = Path(__file__).parents[1]
 # A process of its own for each measure, on one thread: what it holds beyond what it held when the
 # volume was there and all that is compiled was compiled, sampled by the kernel.
 MEASURED = """
 import json, sys
-from metrics.measuring import _measure_block, peak_memory
+from metrics.comparison.measuring import _measure_block, peak_memory
 from metrics.shapes import gaussian_random_field
-from metrics.threads import at_most
+from metrics.machine.threads import at_most
 
 name, shape, fractions, lag = json.loads(sys.argv[1])
 
@@ -120,7 +121,7 @@ def test_fewer_processes_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("joblib.effective_n_jobs", lambda workers: 4)
     for free, count in ((100 * one, 4), (3 * (one + PROCESS_BYTES), 3), (one, 1)):
         monkeypatch.setattr(memory, "free_memory", lambda free=free: free)
-        monkeypatch.setattr("metrics.workers.free_memory", lambda free=free: free)
+        monkeypatch.setattr("metrics.machine.workers.free_memory", lambda free=free: free)
         assert affordable(-1, one) == count
     assert "needs 2 GiB of memory, 1 GiB are free: measure smaller sub-volumes" in refusal(
         affordable, -1, 2 * one
@@ -132,5 +133,5 @@ def test_a_comparison_that_does_not_fit_is_refused_before_the_work(
 ) -> None:
     body = gaussian_random_field((32,) * 3, correlation_length=2, seed=0).volume
     monkeypatch.setattr(memory, "free_memory", lambda: 2**21)
-    monkeypatch.setattr("metrics.measuring.measure", pytest.fail)
+    monkeypatch.setattr("metrics.comparison.measuring.measure", pytest.fail)
     assert "of memory" in refusal(compare, body, body, workers=1)

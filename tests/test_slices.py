@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from volume_files import CELL, BadFile, check_refusal, save_tiff
 
-from metrics.io import read
+from metrics.io.volumes import read
 
 
 def slices(folder: Path, names: list[str], values: np.ndarray = CELL) -> Path:

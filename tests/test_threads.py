@@ -11,7 +11,7 @@ import pytest
 
 @pytest.mark.parametrize("allowed", ["1", "2"])
 def test_thread_count_follows_the_environment(allowed: str) -> None:
-    code = "from metrics.threads import thread_count; print(thread_count())"
+    code = "from metrics.machine.threads import thread_count; print(thread_count())"
     environment = {**os.environ, "NUMBA_NUM_THREADS": allowed}
     run = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True

@@ -13,8 +13,8 @@ import tifffile
 from PIL import Image
 from volume_files import ANODE, CELL, PLAIN, BadFile, check_refusal, imagej, refusal, save_tiff
 
-from metrics import tiff
-from metrics.io import read, write
+from metrics.io import tiff
+from metrics.io.volumes import read, write
 from metrics.volume import InputError, Volume
 
 

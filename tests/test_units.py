@@ -11,7 +11,7 @@ import tifffile
 from comparing import field
 
 from metrics import Volume, compare, read, write
-from metrics.matching import match
+from metrics.comparison.samples import match
 from metrics.units import METRES, factor, normal_unit
 from metrics.volume import InputError, Phase
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics.verdicts import TABLE_COLUMNS, judge, judge_values
+from metrics.comparison.verdicts import TABLE_COLUMNS, judge, judge_values
 
 ABOUT_ZERO = np.array([-2.0, 1.5, -0.5, 2.5])  # a mean of .4 whose interval holds 0
 

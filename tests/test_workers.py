@@ -13,15 +13,15 @@ import numba
 import psutil
 import pytest
 
-from metrics.threads import at_most, thread_count
+from metrics.machine.threads import at_most, thread_count
+from metrics.machine.workers import in_parallel
 from metrics.volume import InputError
-from metrics.workers import in_parallel
 
 PATIENCE = 120  # seconds: guards against hanging alone
 ENDLESS = """
 import os, signal, time
 from pathlib import Path
-from metrics.workers import in_parallel
+from metrics.machine.workers import in_parallel
 
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup, if it is above us, has it ignored
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from metrics.io import read
+from metrics.io.volumes import read
 from metrics.volume import InputError, Phase, Volume
 
 CELL = np.random.default_rng(0).integers(0, 3, (5, 6, 7), dtype=np.uint8)

@@ -6,8 +6,8 @@ after a coarse correction cells are relaxed colour by colour, in opposite order:
 symmetric, as conjugate gradients require. Each coarse grid is visited twice, which keeps the
 iterations from growing with the volume.
 
-What works on the voxels is a `System`: `metrics.cells` on a CPU, `metrics.stencils` on a GPU. It
-may hold several volumes, each with its own scalars: a row of them is `Scalars`.
+What works on the voxels is a `System`: `metrics.solver.cells` on a CPU, `metrics.solver.arrays` on
+a GPU. It may hold several volumes, each with its own scalars: a row of them is `Scalars`.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.formats import Header, Slices
-from metrics.memory import check_memory
-from metrics.pictures import read_picture
-from metrics.tiff import read_tiff
+from metrics.io.pictures import read_picture
+from metrics.io.plain import Header, Slices
+from metrics.io.tiff import read_tiff
+from metrics.machine.memory import check_memory
 from metrics.volume import InputError
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp")

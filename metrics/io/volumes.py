@@ -14,10 +14,10 @@ from typing import Any
 from numpy.typing import DTypeLike, NDArray
 
 from metrics.files import one_line, replacing
-from metrics.formats import Header, read_h5, read_npy, read_raw, write_h5, write_npy, write_raw
-from metrics.labelling import label_values, original_slices, original_values
-from metrics.slices import read_folder, write_folder
-from metrics.tiff import read_tiff, write_tiff
+from metrics.io.folder import read_folder, write_folder
+from metrics.io.labels import label_values, original_slices, original_values
+from metrics.io.plain import Header, read_h5, read_npy, read_raw, write_h5, write_npy, write_raw
+from metrics.io.tiff import read_tiff, write_tiff
 from metrics.units import normal_unit
 from metrics.volume import InputError, Phase, Volume, as_volume, check_spacing, unique_labels
 

@@ -1,7 +1,7 @@
-"""Steady diffusion on the list of conducting cells: the numba back end of `metrics.multigrid`.
+"""Steady diffusion on the list of conducting cells: the numba back end of multigrid.
 
-Neighbours are found by their numbers (`metrics.grids`), so that nothing is spent on what does not
-conduct. The solution is float64, what corrects it float32.
+Neighbours are found by their numbers (`metrics.solver.cells_grid`), so that nothing is spent on
+what does not conduct. The solution is float64, what corrects it float32.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics import kernels
-from metrics.grids import Floats, Grid, cell_numbers, grids
-from metrics.multigrid import Scalars, inverse_of
+from metrics.solver import cells_loops
+from metrics.solver.cells_grid import Floats, Grid, cell_numbers, grids
+from metrics.solver.multigrid import Scalars, inverse_of
 
 Conductivity = NDArray[np.bool_] | NDArray[np.float32]
 
@@ -36,14 +36,14 @@ class CellLevel:
         self.x[first:] = 0
 
     def relax(self, colour: int) -> None:
-        kernels.relax(self.grid, self.x, self.b, *self.ranges[colour])
+        cells_loops.relax(self.grid, self.x, self.b, *self.ranges[colour])
 
     def restrict(self, coarse: CellLevel) -> None:
         coarse.b[:] = 0
-        kernels.restrict(self.grid, self.x, self.b, coarse.b)
+        cells_loops.restrict(self.grid, self.x, self.b, coarse.b)
 
     def prolong(self, coarse: CellLevel) -> None:
-        kernels.prolong(self.grid, self.x, coarse.x)
+        cells_loops.prolong(self.grid, self.x, coarse.x)
 
     def solve(self) -> None:
         self.x[:-1] = self._inverse @ self.b[:-1]
@@ -120,31 +120,31 @@ class Cells:
         return np.zeros_like(self.finest.x), np.empty_like(self.finest.x)
 
     def source_size(self) -> Scalars:
-        return _one(kernels.source_size(self.grid))
+        return _one(cells_loops.source_size(self.grid))
 
     def set_profile(self) -> None:
-        kernels.set_profile(self.grid, self.x)
+        cells_loops.set_profile(self.grid, self.x)
 
     def set_residual(self) -> Scalars:
-        return _one(kernels.set_residual(self.grid, self.x, self.step, self.finest.b))
+        return _one(cells_loops.set_residual(self.grid, self.x, self.step, self.finest.b))
 
     def dot(self) -> Scalars:
-        return _one(kernels.dot(self.finest.x, self.finest.b))
+        return _one(cells_loops.dot(self.finest.x, self.finest.b))
 
     def set_direction(self, p: Floats, beta: Scalars) -> None:
-        kernels.direction(p, self.finest.x, beta[0])
+        cells_loops.direction(p, self.finest.x, beta[0])
 
     def multiply(self, p: Floats, q: Floats) -> Scalars:
-        return _one(kernels.multiply(self.grid, p, q))
+        return _one(cells_loops.multiply(self.grid, p, q))
 
     def advance(self, p: Floats, q: Floats, length: Scalars) -> Scalars:
-        return _one(kernels.advance(self.x, self.finest.b, p, q, length[0]))
+        return _one(cells_loops.advance(self.x, self.finest.b, p, q, length[0]))
 
     def fluxes(self) -> NDArray[np.float64]:
-        return np.array([kernels.fluxes(self.grid, self.x)])
+        return np.array([cells_loops.fluxes(self.grid, self.x)])
 
     def energy(self, other: Cells) -> Scalars:
-        return _one(kernels.energy(self.grid, self.x, other.x, self.step, other.step))
+        return _one(cells_loops.energy(self.grid, self.x, other.x, self.step, other.step))
 
     def concentrations(self, bodies: Sequence[Conductivity]) -> list[Floats]:
         """Solution at each voxel of the body; 0 where nothing conducts."""

@@ -1,11 +1,11 @@
-"""Passes over the list of conducting cells: what `metrics.cells` does in compiled loops."""
+"""Passes over the list of conducting cells: what `metrics.solver.cells` does in compiled loops."""
 
 from __future__ import annotations
 
 import numba
 import numpy as np
 
-from metrics.grids import inline, kernel, weight, weight_to_plane
+from metrics.solver.cells_grid import inline, kernel, weight, weight_to_plane
 
 
 @inline

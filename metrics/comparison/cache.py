@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from metrics.files import one_line, replacing
-from metrics.provenance import versions
+from metrics.machine.provenance import versions
 from metrics.volume import Volume
 
 

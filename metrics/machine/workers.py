@@ -10,8 +10,8 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from typing import Any, TypeVar
 
-from metrics.memory import check_memory, free_memory
-from metrics.threads import at_most
+from metrics.machine.memory import check_memory, free_memory
+from metrics.machine.threads import at_most
 from metrics.volume import InputError
 
 T = TypeVar("T")

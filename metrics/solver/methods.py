@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.cells import Cells
-from metrics.multigrid import solve
+from metrics.solver.cells import Cells
+from metrics.solver.multigrid import solve
 from metrics.volume import InputError
 
 CHECK_EVERY = 100
@@ -131,7 +131,7 @@ def _systems(
         for body in bodies:
             yield Cells.between_planes(body, task.spacing, periodic=task.periodic), [body]
     else:
-        from metrics.stencils import Stencils  # torch takes seconds to load
+        from metrics.solver.arrays import Stencils  # torch takes seconds to load
 
         yield Stencils(bodies, task.spacing, task.device, periodic=task.periodic), bodies
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from metrics.memory import check_memory
+from metrics.machine.memory import check_memory
 from metrics.volume import InputError
 
 # What a file says beside its voxels: "shape", "spacing", "unit", "phases" ([name, value] pairs).

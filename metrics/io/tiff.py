@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.blur import check_lossy
-from metrics.formats import HEADER_KEY, Header, Slices
-from metrics.memory import check_memory
+from metrics.io.blur import check_lossy
+from metrics.io.plain import HEADER_KEY, Header, Slices
+from metrics.machine.memory import check_memory
 from metrics.units import normal_unit
 from metrics.volume import InputError
 

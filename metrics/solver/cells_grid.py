@@ -19,7 +19,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.compiled import compiled
+from metrics.machine.compiled import compiled
 
 Floats = NDArray[np.float32]
 Numbers = NDArray[np.int32]

@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from metrics import plots
 from metrics.files import scratch
+from metrics.report import plots
+from metrics.report.style import readable
 from metrics.volume import AXES, InputError, Volume
-from metrics.wording import readable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from metrics.comparison import Comparison
+    from metrics.comparison.comparing import Comparison
 
 FILES = ("table.csv", "distances.csv", "curves.csv", "summary.json", "report.html")
 VERDICTS = ("differs", "cannot tell", "same")  # what needs attention comes first

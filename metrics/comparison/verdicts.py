@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.answer import CURVE, Answer, RowTest, answer
-from metrics.bands import judge_curves, noise_floor
+from metrics.comparison.answer import CURVE, Answer, RowTest, answer
+from metrics.comparison.bands import judge_curves, noise_floor
 from metrics.description import Row
 from metrics.intervals import (
     CONFIDENCE,
@@ -27,7 +27,7 @@ from metrics.intervals import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from metrics.measuring import Measured
+    from metrics.comparison.measuring import Measured
 
 TABLE_COLUMNS = (
     "metric phase axis unit gen gen_low gen_high real real_low real_high "
@@ -51,7 +51,7 @@ UNKNOWN = Interval(np.nan, np.nan, np.nan)
 
 
 class Tables(NamedTuple):
-    """What `metrics.comparison.Comparison` says of two samples; see there."""
+    """What `metrics.comparison.comparing.Comparison` says of two samples; see there."""
 
     table: pd.DataFrame
     distances: pd.DataFrame

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metrics.answer import CURVE, Answer
+from metrics.comparison.answer import CURVE, Answer
 from metrics.description import DEFAULT_METRICS, known_metrics
 from metrics.intervals import CONFIDENCE
-from metrics.matching import Sample, match
-from metrics.measuring import ALL_METRICS, measure_all, peak_memory
-from metrics.sampling import plan_subvolumes
-from metrics.solvers import check_solver
-from metrics.verdicts import tabulate
+from metrics.comparison.samples import Sample, match
+from metrics.comparison.measuring import ALL_METRICS, measure_all, peak_memory
+from metrics.comparison.subvolumes import plan_subvolumes
+from metrics.solver.methods import check_solver
+from metrics.comparison.verdicts import tabulate
 from metrics.volume import InputError, check_max_lag
-from metrics.workers import check_workers
+from metrics.machine.workers import check_workers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +93,7 @@ def compare(
     `differs` where it lies wholly outside, else `cannot tell`. Where a value can be 0 (no
     percolation) or negative (Euler number), the interval is of the difference of the means in
     units of the real mean, inside :math:`\pm m`; where the interval of the real mean itself holds
-    0, of the difference alone (`metrics.verdicts.judge`). The row's definition says so.
+    0, of the difference alone (`metrics.comparison.verdicts.judge`). The row's definition says so.
 
     The two-point correlation is compared as the normalised autocovariance
 
@@ -102,10 +102,10 @@ def compare(
     of each sub-volume, with m as an absolute margin (.05 is about 10 % in correlation length):
     `same` where the 95 % interval of the difference lies inside :math:`\pm m` at every lag from 1
     to max_lag, `differs` where the simultaneous 95 % band lies wholly outside at some lag
-    (`metrics.bands.judge_curves`). Noise never widens what counts as the same. A sub-volume that
+    (`metrics.comparison.bands.judge_curves`). Noise never widens what counts as the same. A sub-volume that
     lacks the phase has no such curve and does not count.
 
-    The answer over all rows has a level of its own (`metrics.answer.answer`): for two samples of
+    The answer over all rows has a level of its own (`metrics.comparison.answer.answer`): for two samples of
     one material it is `differs` at most once in twenty comparisons.
 
     Where both samples hold the same volumes the intervals are those of the paired differences: a
@@ -141,7 +141,7 @@ def compare(
         Show a progress bar on a terminal.
     cache : Path, optional
         Folder that keeps what is measured: an interrupted comparison goes on, and a volume that is
-        compared again is not measured again. Never stale (`metrics.cache`).
+        compared again is not measured again. Never stale (`metrics.comparison.cache`).
 
     Raises
     ------

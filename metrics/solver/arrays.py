@@ -1,7 +1,8 @@
-"""Steady diffusion on whole arrays: the torch back end of `metrics.multigrid`.
+"""Steady diffusion on whole arrays: the torch back end of `metrics.solver.multigrid`.
 
 Of several volumes at once, on a GPU or a CPU. What does not conduct takes part with conductances of
-0; its values mean nothing. Grids, colours and conductances are those of `metrics.grids`.
+0; its values mean nothing. Grids, colours and conductances are those of
+`metrics.solver.cells_grid`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool3d, interpolate, pad
 
-from metrics.grids import COARSEST, colours_along
-from metrics.multigrid import Scalars, inverse_of
+from metrics.solver.cells_grid import COARSEST, colours_along
+from metrics.solver.multigrid import Scalars, inverse_of
 
 AXES = (1, 2, 3)  # of (B, Z, Y, X)
 
@@ -211,7 +212,7 @@ def _padded(v: Tensor, axis: int, ring: bool, before: float = 0.0) -> Tensor:
 def _outflow(x: Tensor, conductances: Sequence[Tensor], rings: Sequence[bool]) -> Tensor:
     """Flux from each cell to its neighbours and planes of 0.
 
-    From differences: see `metrics.kernels`.
+    From differences: see `metrics.solver.cells_loops`.
     """
     total = torch.zeros_like(x)
     for axis, g, ring in zip(AXES, conductances, rings, strict=True):

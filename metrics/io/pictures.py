@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.memory import check_memory
+from metrics.machine.memory import check_memory
 from metrics.volume import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from metrics.intervals import CONFIDENCE, Verdict
-from metrics.wording import in_words
+from metrics.report.style import in_words
 
 if TYPE_CHECKING:
     import pandas as pd

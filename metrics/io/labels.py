@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.blur import blurred_values
-from metrics.formats import Slices
-from metrics.memory import check_memory
+from metrics.io.blur import blurred_values
+from metrics.io.plain import Slices
+from metrics.machine.memory import check_memory
 from metrics.volume import MAX_PHASES, InputError, Phase, unique_labels
 
 
@@ -25,7 +25,7 @@ def label_values(
 
     Labels are ranks, unless the names give another order. An array of values may be overwritten.
     Values that the caller does not name must be phases by the places where they lie
-    (`metrics.blur`).
+    (`metrics.io.blur`).
     """
     values = _integers(values)
     found = unique_labels(values)

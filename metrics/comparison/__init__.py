@@ -1,0 +1,1 @@
+"""Whether two samples of volumes are the same material."""

@@ -1,0 +1,1 @@
+"""What this machine has: processors, memory, compiled code; and where a number was made."""

@@ -1,0 +1,1 @@
+"""A comparison as pages, plots and tables."""

@@ -1,0 +1,1 @@
+"""Steady diffusion: two solvers, and what each of them works on."""
