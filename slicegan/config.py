@@ -161,6 +161,12 @@ class TrainingConfig:
     isotropy : float
         Weight of the penalty on differences between the axes of an isotropic material
         (`slicegan.losses.AxisPenalty`); 0: none, as in the original.
+    affine : float
+        Share of the slices of an isotropic material, real and generated, that a critic sees turned
+        by any angle and zoomed (`slicegan.augmentation`): for one image, which it would else learn
+        by heart.
+    cutout : float
+        Share of slices that it sees with a hole.
     average : float
         Decay of the exponential moving average of the generator's weights; 0 uses the last ones.
     norm_volumes : int
@@ -200,6 +206,8 @@ class TrainingConfig:
     symmetric: bool = False
     lattice: NonNegativeFloat = 0.0
     isotropy: NonNegativeFloat = 0.0
+    affine: Share = 0.0
+    cutout: Share = 0.0
     average: Share = 0.0
     norm_volumes: PositiveInt = 64
     calibration_volumes: PositiveInt = 2048

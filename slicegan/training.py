@@ -17,6 +17,7 @@ from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from metrics.volume import InputError
+from slicegan.augmentation import augment
 from slicegan.config import Config
 from slicegan.losses import AxisPenalty, PlacePenalty, critic_loss, generator_loss, penalty
 from slicegan.networks import Critic, Drawing, Generator, initialise, symmetrise
@@ -229,7 +230,12 @@ class Trainer:
     def _pairs(self, player: Player, volumes: Tensor) -> tuple[Tensor, Tensor]:
         fake = torch.cat([self._shown(volumes, axis) for axis in player.source.axes])
         count = self.config.real_slices or len(fake)
-        return player.source.draw(count, fake.shape[-1], self.random), fake
+        real = player.source.draw(count, fake.shape[-1], self.random)
+        return self._augmented(real, player.source), self._augmented(fake, player.source)
+
+    def _augmented(self, shown: Tensor, source: Source) -> Tensor:
+        affine = self.config.affine if source.turns else 0.0
+        return augment(shown, affine=affine, cutout=self.config.cutout, random=self.random)
 
     def _shown(self, volumes: Tensor, axis: str) -> Tensor:
         """Slices of each volume along one axis: all, or some at random depths."""

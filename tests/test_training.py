@@ -51,6 +51,20 @@ def trainer(sources, seed=0, fine_noise=0.0, **settings) -> Trainer:
     return Trainer(sources, config, seed=seed, device=CPU)
 
 
+@pytest.mark.parametrize(("sources", "turned"), [(isotropic, True), (three_images, False)])
+def test_critics_see_changed_slices_real_and_generated(sources, turned):
+    volumes = torch.zeros(2, 2, 32, 32, 32)
+    volumes[:, 0, :16] = 1
+    volumes[:, 1, 16:] = 1
+    plain, changed = trainer(sources()), trainer(sources(), affine=1.0, cutout=1.0)
+    for kind in (0, 1):
+        before, after = (one._pairs(one.players[-1], volumes)[kind] for one in (plain, changed))
+        assert set(before.unique().tolist()) == {0.0, 1.0}
+        assert (after.sum(1) == 0).any((1, 2)).all()  # every one has its hole
+        # Only the slices of an isotropic material are turned, so that pixels are interpolated.
+        assert bool(((after > 0.01) & (after < 0.99)).any()) == turned
+
+
 def weights(network) -> torch.Tensor:
     return torch.cat([weight.detach().flatten() for weight in network.parameters()])
 

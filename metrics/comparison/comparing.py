@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metrics.comparison.answer import CURVE, Answer
+from metrics.comparison.measuring import ALL_METRICS, measure_all, peak_memory
+from metrics.comparison.samples import Sample, match
+from metrics.comparison.subvolumes import plan_subvolumes
+from metrics.comparison.verdicts import tabulate
 from metrics.description import DEFAULT_METRICS, known_metrics
 from metrics.intervals import CONFIDENCE
-from metrics.comparison.samples import Sample, match
-from metrics.comparison.measuring import ALL_METRICS, measure_all, peak_memory
-from metrics.comparison.subvolumes import plan_subvolumes
-from metrics.solver.methods import check_solver
-from metrics.comparison.verdicts import tabulate
-from metrics.volume import InputError, check_max_lag
 from metrics.machine.workers import check_workers
+from metrics.solver.methods import check_solver
+from metrics.volume import InputError, check_max_lag
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,11 +102,11 @@ def compare(
     of each sub-volume, with m as an absolute margin (.05 is about 10 % in correlation length):
     `same` where the 95 % interval of the difference lies inside :math:`\pm m` at every lag from 1
     to max_lag, `differs` where the simultaneous 95 % band lies wholly outside at some lag
-    (`metrics.comparison.bands.judge_curves`). Noise never widens what counts as the same. A sub-volume that
-    lacks the phase has no such curve and does not count.
+    (`metrics.comparison.bands.judge_curves`). Noise never widens what counts as the same. A
+    sub-volume that lacks the phase has no such curve and does not count.
 
-    The answer over all rows has a level of its own (`metrics.comparison.answer.answer`): for two samples of
-    one material it is `differs` at most once in twenty comparisons.
+    The answer over all rows has a level of its own (`metrics.comparison.answer.answer`): for two
+    samples of one material it is `differs` at most once in twenty comparisons.
 
     Where both samples hold the same volumes the intervals are those of the paired differences: a
     material is the same as itself.

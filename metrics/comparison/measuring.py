@@ -18,9 +18,9 @@ from metrics.comparison.answer import CURVE
 from metrics.comparison.cache import keep, recall
 from metrics.correlation import two_point_correlation
 from metrics.description import METRICS, Row, measure
+from metrics.machine.workers import affordable, in_parallel
 from metrics.sizes import peak_bytes
 from metrics.volume import AXES, Volume
-from metrics.machine.workers import affordable, in_parallel
 
 ALL_METRICS = (*METRICS, CURVE)
 
@@ -69,7 +69,8 @@ def measure_all(
     solver, device, workers, progress
         As in `compare`.
     cache : Path, optional
-        Folder that keeps what is measured (`metrics.comparison.cache`): what it holds is not measured again.
+        Folder that keeps what is measured (`metrics.comparison.cache`): what it holds is not
+        measured again.
     """
     from tqdm import tqdm
 
