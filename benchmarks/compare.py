@@ -1,6 +1,6 @@
 """Compare generated with real volumes: ``python benchmarks/compare.py gen.tif real.tif``.
 
-A door to `metrics.command`, which needs the installed packages alone.
+A door to `metrics.command.comparing`, which needs the installed packages alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 if __name__ == "__main__":
     # As in `slicegan.__main__`: an import that Ctrl-C interrupts would leave a traceback.
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from metrics.command import main
+    from metrics.command.comparing import main
 
     signal.signal(signal.SIGINT, before)
     sys.exit(main())

@@ -17,8 +17,8 @@ from typing import Literal
 import numpy as np
 import tifffile
 
-from metrics.arguments import Parser
-from metrics.commands import exit_status
+from metrics.command.arguments import Parser
+from metrics.command.ending import exit_status
 from metrics.io.volumes import read
 from metrics.volume import InputError, Phase, Volume
 

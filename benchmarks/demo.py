@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import datasets
-from metrics import command
+from metrics.command import comparing as command
 from metrics.fraction import volume_fraction
 from metrics.io.volumes import write
 from metrics.volume import InputError, Volume

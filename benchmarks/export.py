@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import datasets
-from benchmarks.cases import middle_slice
-from metrics.arguments import Parser
-from metrics.commands import exit_status
+from benchmarks.validation.cases import middle_slice
+from metrics.command.arguments import Parser
+from metrics.command.ending import exit_status
 from metrics.files import one_line, replacing
 from metrics.io.volumes import write
 

@@ -33,18 +33,26 @@ import pandas as pd
 # Run as a file, Python looks beside it and not in the folder above.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import datasets, figures
-from benchmarks.alternatives import random_fields, stacked_slice
-from benchmarks.cases import CASES, STUDIES, Study
-from benchmarks.paper_table import compact, curve_errors, floors_of, largest, result_rows, summary
-from benchmarks.solvers import D_EFF, beside, solver_summary
+from benchmarks import datasets
 from benchmarks.tables import fact_lines, markdown
-from benchmarks.validation import field_tests
-from metrics.arguments import Parser
-from metrics.commands import exit_status
+from benchmarks.validation import figures
+from benchmarks.validation.alternatives import random_fields, stacked_slice
+from benchmarks.validation.cases import CASES, STUDIES, Study
+from benchmarks.validation.checks import field_tests
+from benchmarks.validation.table import (
+    compact,
+    curve_errors,
+    floors_of,
+    largest,
+    result_rows,
+    summary,
+)
+from benchmarks.validation.taufactor import D_EFF, beside, solver_summary
+from metrics.command.arguments import Parser
+from metrics.command.ending import exit_status
 from metrics.comparison.answer import Answer
-from metrics.comparison.comparing import COMPARED_METRICS
-from metrics.comparison.measuring import Measured, measure_all
+from metrics.comparison.measuring import Measured, Question, affordable_workers, measure_all
+from metrics.comparison.plan import COMPARED_METRICS
 from metrics.comparison.subvolumes import plan_subvolumes
 from metrics.comparison.verdicts import tabulate
 from metrics.files import one_line, replacing
@@ -135,18 +143,20 @@ def validate(
     `device` is TauFactor's; the other options are as of `compare`.
     """
 
-    def measure(
-        windows: Sequence[Volume], names: tuple[str, ...], solver: str, device: str | None = None
-    ) -> list[Measured]:
-        tasks = [(window, False) for window in windows]
-        return measure_all(tasks, names, scale.window // 2, solver, device, workers, True, cache)
+    def measure(windows: Sequence[Volume], question: Question) -> list[Measured]:
+        return measure_all(
+            [(window, question) for window in windows],
+            workers=affordable_workers(windows[0], question, workers),
+            progress=True,
+            cache=cache,
+        )
 
     (real,) = volumes[REAL]
     windows, measured = {}, {}
     for name, of in volumes.items():
         windows[name] = plan_subvolumes(of, of, side=scale.window, samples=scale.windows).real
         print(f"{name}: {len(windows[name])} sub-volumes of {scale.window}^3", flush=True)
-        measured[name] = measure(windows[name], COMPARED_METRICS, "multigrid")
+        measured[name] = measure(windows[name], Question(COMPARED_METRICS, scale.window // 2))
     others = [name for name in volumes if name != REAL]
     names = [phase.name for phase in real.phases]
     found = {
@@ -160,7 +170,8 @@ def validate(
     solved = []
     for name in (REAL, *models):
         print(f"{name}: TauFactor", flush=True)
-        few = measure(windows[name][: scale.taufactor], (D_EFF,), "taufactor", device)
+        question = Question((D_EFF,), solver="taufactor", device=device)
+        few = measure(windows[name][: scale.taufactor], question)
         solved.append(beside(few, measured[name]).assign(sample=name))
     tests = [
         field_tests(
@@ -311,7 +322,7 @@ def run(args: argparse.Namespace, command: str) -> int:
     if not given:
         raise InputError(
             f"no generator of {args.case} is shipped: give --model, or make one with "
-            f"python -m benchmarks.train_pretrained {study.models[0]}"
+            f"python -m benchmarks.making.train_pretrained {study.models[0]}"
         )
     if args.seeds < 2:
         raise InputError(f"--seeds must be 2 or more to have a spread, got {args.seeds}")

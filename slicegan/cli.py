@@ -1,4 +1,4 @@
-"""The command ``slicegan``: train, generate, info, convert."""
+"""The command ``slicegan``: train, generate, info, convert, compare, measure."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import argparse
 import json
 import math
 import os
+import shlex
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from metrics.arguments import Parser, phase_table, spacing
-from metrics.commands import INTERRUPTED, exit_status
+from metrics.command.arguments import Parser, phase_table, spacing
+from metrics.command.ending import INTERRUPTED, exit_status
 from metrics.files import one_line
 from metrics.io.volumes import check_disk
 from metrics.volume import AXES, InputError, check_spacing
@@ -45,24 +48,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     # cores that made a step of `tiny` take 3.6 s, with shorter spins 0.3 s; on two idle cores it is
     # 0.047 s instead of 0.038. OpenMP reads this once, when PyTorch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    parser = _parser()
-    args = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+
+    def work() -> int:
+        args = _parser(words[:1]).parse_args(words)
+        args.words = words
+        status: int = args.run(args)
+        return status
+
     return exit_status(
-        f"slicegan {args.command}",
-        lambda: INTERRUPTED if args.run(args) else 0,
-        less="ask for fewer voxels, volumes or filters",
+        " ".join(["slicegan", *words[:1]]),
+        work,
+        less="ask for fewer or smaller volumes, or filters",
     )
 
 
-def train(args: argparse.Namespace) -> bool:
-    """Train in a run folder; whether it was stopped before the end."""
+def train(args: argparse.Namespace) -> int:
+    """Train in a run folder; 130 if it was stopped before the end."""
     if not all(_trained(begin, quiet=args.quiet) for begin in _runs(args)):
-        return True
+        return INTERRUPTED
     if args.ensemble > 1 and not args.quiet:
         print(
             f"one volume of each: slicegan generate {args.out} --size 128 --count {args.ensemble}"
         )
-    return False
+    return 0
 
 
 def _runs(args: argparse.Namespace) -> Iterator[Callable[[], Run]]:
@@ -116,7 +125,7 @@ def _trained(begin: Callable[[], Run], *, quiet: bool) -> bool:
     return finished
 
 
-def generate(args: argparse.Namespace) -> bool:
+def generate(args: argparse.Namespace) -> int:
     """Generate volumes into files."""
     from slicegan.ensemble import load_models, member_of
     from slicegan.generation import stream
@@ -145,10 +154,10 @@ def generate(args: argparse.Namespace) -> bool:
         )
         if not args.quiet:
             print(path)
-    return False
+    return 0
 
 
-def info(args: argparse.Namespace) -> bool:
+def info(args: argparse.Namespace) -> int:
     """Print what a model is and where it comes from."""
     from slicegan.about import about, facts
     from slicegan.ensemble import load_models
@@ -157,7 +166,7 @@ def info(args: argparse.Namespace) -> bool:
     models = load_models(args.model)
     if not args.json:
         print("\n\n".join("\n".join(about(model)) for model in models))
-        return False
+        return 0
     known = [
         {
             "generator": asdict(one.generator.config) | {"weights": count_weights(one.generator)},
@@ -167,10 +176,10 @@ def info(args: argparse.Namespace) -> bool:
         for one in models
     ]
     print(json.dumps(known[0] if len(known) == 1 else known, indent=2))
-    return False
+    return 0
 
 
-def convert(args: argparse.Namespace) -> bool:
+def convert(args: argparse.Namespace) -> int:
     """Convert a generator of the original code."""
     from slicegan.checkpoint import SUFFIX, save_model
     from slicegan.convert import calibrated
@@ -191,7 +200,21 @@ def convert(args: argparse.Namespace) -> bool:
         model = calibrated(model, args.calibrate, phases=args.phases, progress=True)
     save_model(model, args.out)
     print(args.out)
-    return False
+    return 0
+
+
+def compare(args: argparse.Namespace) -> int:
+    """Compare generated with real volumes; 3 if --fail-on is met."""
+    from metrics.command import comparing
+
+    return comparing.run(args, shlex.join(["slicegan", *args.words]))
+
+
+def measure(args: argparse.Namespace) -> int:
+    """Measure volumes."""
+    from metrics.command import measuring
+
+    return measuring.run(args)
 
 
 def _data(args: argparse.Namespace) -> DataConfig:
@@ -268,11 +291,24 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _parser() -> Parser:
+def _parser(chosen: Sequence[str] = ()) -> Parser:
+    """All commands; `compare` and `measure` have their arguments, slow to import, if chosen."""
     parser = Parser(prog="slicegan", description="Learn 3D microstructures from 2D images.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for build in (_train_parser, _generate_parser, _info_parser, _convert_parser):
         build(commands)
+    for name, run, room, help_ in (
+        ("compare", compare, "comparing", "whether generated and real volumes are one material"),
+        ("measure", measure, "measuring", "every quantity of volumes, as a table"),
+    ):
+        one = commands.add_parser(
+            name, help=help_, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        one.set_defaults(run=run)
+        if name in chosen:
+            described = import_module(f"metrics.command.{room}")
+            one.description = described.__doc__
+            described.add_arguments(one)
     return parser
 
 

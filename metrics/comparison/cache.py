@@ -68,10 +68,15 @@ def _entry(folder: Path, volume: Volume, question: Any) -> Path:
     return folder / f"{digest.hexdigest()}.json"
 
 
+def _sources() -> list[Path]:
+    """Every file of `metrics`, whose change may change an answer."""
+    return sorted(Path(__file__).parents[1].rglob("*.py"))
+
+
 @cache
 def _code() -> str:
-    """Hash of this package's source, and the versions of what it is built on."""
+    """Hash of the source of `metrics`, and the versions of what it is built on."""
     digest = hashlib.sha256(json.dumps(versions()).encode())
-    for file in sorted(Path(__file__).parent.rglob("*.py")):
+    for file in _sources():
         digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metrics.comparison.answer import CURVE, Answer
-from metrics.comparison.measuring import ALL_METRICS, measure_all, peak_memory
-from metrics.comparison.samples import Sample, match
-from metrics.comparison.subvolumes import plan_subvolumes
+from metrics.comparison.answer import Answer
+from metrics.comparison.measuring import measure_all, peak_memory
+from metrics.comparison.plan import Plan, plan_comparison
+from metrics.comparison.samples import Sample
 from metrics.comparison.verdicts import tabulate
-from metrics.description import DEFAULT_METRICS, known_metrics
-from metrics.intervals import CONFIDENCE
-from metrics.machine.workers import check_workers
-from metrics.solver.methods import check_solver
-from metrics.volume import InputError, check_max_lag
+from metrics.volume import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-COMPARED_METRICS = (*DEFAULT_METRICS, CURVE)
 
 
 @dataclass(frozen=True)
@@ -148,63 +142,48 @@ def compare(
     InputError
         If the samples cannot be compared, or an argument is out of range.
     """
-    gen, real = match(gen, real)
-    names = check_metrics(metrics)
-    if not 0 < margin < 1:
-        raise InputError(f"margin must lie between 0 and 1, got {margin}")
-    check_workers(workers)
-    check_solver(solver, device)
-    sampling = plan_subvolumes(gen, real, side=subvolume, samples=samples, seed=seed)
-    lag = check_max_lag(sampling.real[0], max_lag)
-    if lag < 1:
-        raise InputError("max_lag must be at least 1: curves are compared from lag 1 on")
-    wraps = periodic_gen and all(v.shape == sampling.shape for v in gen)
-
-    tasks = [(block, wraps) for block in sampling.gen] + [(block, False) for block in sampling.real]
-    measured = measure_all(tasks, names, lag, solver, device, workers, progress, cache)
-    of_gen, of_real = measured[: len(sampling.gen)], measured[len(sampling.gen) :]
-
-    paired = sampling.same_volumes
-    tables = tabulate(
-        of_gen,
-        of_real,
-        unit=real[0].unit,
-        phases=[phase.name for phase in real[0].phases],
+    plan = plan_comparison(
+        gen,
+        real,
+        metrics=metrics,
+        subvolume=subvolume,
+        samples=samples,
+        max_lag=max_lag,
         margin=margin,
-        paired=paired,
         isotropic=isotropic,
+        periodic_gen=periodic_gen,
+        solver=solver,
+        device=device,
         seed=seed,
+        workers=workers,
+    )
+    return carry_out(plan, progress=progress, cache=cache)
+
+
+def carry_out(plan: Plan, *, progress: bool = False, cache: Path | None = None) -> Comparison:
+    """Measure and compare as planned; the rest as in `compare`."""
+    sampling, question = plan.sampling, plan.question
+    of_gen = [(block, replace(question, periodic=plan.periodic_gen)) for block in sampling.gen]
+    of_real = [(block, question) for block in sampling.real]
+    measured = measure_all(of_gen + of_real, workers=plan.workers, progress=progress, cache=cache)
+    phases = plan.real[0].phases
+    tables = tabulate(
+        measured[: len(of_gen)],
+        measured[len(of_gen) :],
+        unit=plan.real[0].unit,
+        phases=[phase.name for phase in phases],
+        margin=plan.margin,
+        paired=sampling.same_volumes,
+        isotropic=plan.isotropic,
+        seed=plan.seed,
     )
     if tables.table.empty and tables.distances.empty:
-        raise InputError(f"{', '.join(names) or 'no metric'}: needs three phases, gives no row")
+        names = ", ".join(question.metrics) or "no metric"
+        raise InputError(f"{names}: needs three phases, gives no row")
     processes = {m.process: m.peak_memory for m in measured} | {os.getpid(): peak_memory()}
     return Comparison(
         **tables._asdict(),
-        settings={
-            "metrics": list(names),
-            "subvolume": list(sampling.shape),
-            "n_gen": len(sampling.gen),
-            "n_real": len(sampling.real),
-            "available_gen": sampling.available[0],
-            "available_real": sampling.available[1],
-            "max_lag": lag,
-            "margin": margin,
-            "confidence": CONFIDENCE,
-            "isotropic": isotropic,
-            "periodic_gen": wraps,
-            "same_volumes": paired,
-            "solver": solver,
-            "device": device or "cpu",
-            "samples": samples,
-            "seed": seed,
-        },
-        seconds={name: sum(m.seconds[name] for m in measured) for name in names},
+        settings=plan.settings(),
+        seconds={name: sum(m.seconds[name] for m in measured) for name in question.metrics},
         peak_memory=sum(processes.values()),
     )
-
-
-def check_metrics(metrics: Sequence[str] | None) -> tuple[str, ...]:
-    """Names to compare, `COMPARED_METRICS` if none are given; `InputError` for an unknown one."""
-    if metrics is None:
-        return COMPARED_METRICS
-    return known_metrics(metrics, ALL_METRICS)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sized
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -46,67 +46,88 @@ class Measured(NamedTuple):
     peak_memory: int  # bytes that the process has held at most so far
 
 
+@dataclass(frozen=True)
+class Question:
+    """What is measured on a volume, and how.
+
+    Attributes
+    ----------
+    metrics : tuple of str
+        Among `ALL_METRICS`.
+    max_lag : int, optional
+        Longest lag of the two-point correlation in voxels; half the shortest side if left out.
+    periodic : bool
+        Whether the two-point correlation wraps around.
+    solver, device : str
+        As in `describe`.
+    """
+
+    metrics: tuple[str, ...]
+    max_lag: int | None = None
+    periodic: bool = False
+    solver: str = "multigrid"
+    device: str | None = None
+
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        """Metrics that are one number."""
+        return tuple(name for name in self.metrics if name != CURVE)
+
+
 def measure_all(
-    tasks: list[tuple[Volume, bool]],
-    names: tuple[str, ...],
-    lag: int,
-    solver: str,
-    device: str | None,
-    workers: int,
-    progress: bool,
+    tasks: Iterable[tuple[Volume, Question]],
+    *,
+    workers: int = 1,
+    progress: bool = False,
+    total: int | None = None,
     cache: Path | None = None,
 ) -> list[Measured]:
-    """Measure sub-volumes in parallel processes.
+    """Measure volumes in parallel processes.
 
     Parameters
     ----------
-    tasks : list of (Volume, bool)
-        Sub-volumes, and whether the two-point correlation of each wraps around.
-    names : tuple of str
-        Among `ALL_METRICS`.
-    lag : int
-        Longest lag of the two-point correlation, in voxels.
-    solver, device, workers, progress
-        As in `compare`.
+    tasks : iterable of (Volume, Question)
+        Taken a few at a time.
+    workers : int
+        Processes, as many as `affordable_workers` says.
+    progress : bool
+        Show a progress bar on a terminal.
+    total : int, optional
+        Number of tasks, if they have no length.
     cache : Path, optional
         Folder that keeps what is measured (`metrics.comparison.cache`): what it holds is not
         measured again.
     """
     from tqdm import tqdm
 
-    largest = max((v for v, _ in tasks), key=lambda v: v.labels.size)
-    workers = affordable_workers(largest.shape, len(largest.phases), names, lag, solver, workers)
-    scalars = tuple(name for name in names if name != CURVE)
     # Memory maps and views would be copied whole into each worker: send the sub-volume alone.
     calls = (
-        (
-            replace(v, labels=np.ascontiguousarray(v.labels)),
-            scalars, lag if CURVE in names else None, wraps, solver, device, cache,
-        )
-        for v, wraps in tasks
-    )  # fmt: skip
-    measured = in_parallel(_measure_block, calls, workers)
+        (replace(v, labels=np.ascontiguousarray(v.labels)), question, cache)
+        for v, question in tasks
+    )
+    if total is None and isinstance(tasks, Sized):
+        total = len(tasks)
     hidden = None if progress else True  # None: hidden in a pipe or a file only
-    return list(tqdm(measured, total=len(tasks), unit="sub-volume", disable=hidden))
+    measured = in_parallel(_measure, calls, workers)
+    return list(tqdm(measured, total=total, unit="sub-volume", disable=hidden))
 
 
-def affordable_workers(
-    shape: tuple[int, ...],
-    phases: int,
-    names: tuple[str, ...],
-    lag: int | None,
-    solver: str,
-    workers: int,
-) -> int:
-    """How many of so many processes can measure volumes of such a shape in the free memory.
+def affordable_workers(largest: Volume, question: Question, workers: int) -> int:
+    """How many of so many processes can measure volumes of such a size in the free memory.
 
     Raises
     ------
     InputError
         If not even one can.
     """
-    labels = math.prod(shape)  # of one byte
-    peak = peak_bytes(names, shape, phases, max_lag=lag, solver=solver)
+    labels = math.prod(largest.shape)  # of one byte
+    peak = peak_bytes(
+        question.metrics,
+        largest.shape,
+        len(largest.phases),
+        max_lag=question.max_lag,
+        solver=question.solver,
+    )
     return affordable(workers, labels + peak)
 
 
@@ -122,39 +143,31 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _measure_block(
-    v: Volume,
-    scalars: tuple[str, ...],
-    lag: int | None,
-    wraps: bool,
-    solver: str,
-    device: str | None,
-    cache: Path | None,
-) -> Measured:
-    question = {
-        "metrics": scalars, "max_lag": lag, "periodic": wraps, "solver": solver, "device": device,
-    }  # fmt: skip
-    if cache is not None and (kept := recall(cache, v, question)) is not None:
+def _measure(v: Volume, question: Question, cache: Path | None) -> Measured:
+    asked = asdict(question)
+    if cache is not None and (kept := recall(cache, v, asked)) is not None:
         rows = [Row(*row) for row in kept["rows"]]
         curves = [Curve(p, axis, np.array(r), np.array(s2)) for p, axis, r, s2 in kept["curves"]]
         return Measured(rows, curves, kept["seconds"], os.getpid(), peak_memory())
-    rows, seconds = measure(v, scalars, solver=solver, device=device)
+    rows, seconds = measure(v, question.scalars, solver=question.solver, device=question.device)
     curves = []
-    if lag is not None:
+    if CURVE in question.metrics:
         start = perf_counter()
-        curves = list(_two_point_curves(v, lag, wraps))
+        curves = list(_two_point_curves(v, question))
         seconds[CURVE] = perf_counter() - start
     if cache is not None:
         plain = [(c.phase, c.axis, c.r.tolist(), c.value.tolist()) for c in curves]
-        keep(cache, v, question, {"rows": rows, "curves": plain, "seconds": seconds})
+        keep(cache, v, asked, {"rows": rows, "curves": plain, "seconds": seconds})
     return Measured(rows, curves, seconds, os.getpid(), peak_memory())
 
 
-def _two_point_curves(v: Volume, lag: int, wraps: bool) -> Iterator[Curve]:
+def _two_point_curves(v: Volume, question: Question) -> Iterator[Curve]:
     # S2 of the second of two phases is 1 - 2 phi + S2 of the first: nothing new.
     phases = v.phases[:1] if len(v.phases) == 2 else v.phases
     for phase in phases:
-        s2 = two_point_correlation(v, phase=phase.label, max_lag=lag, periodic=wraps)
+        s2 = two_point_correlation(
+            v, phase=phase.label, max_lag=question.max_lag, periodic=question.periodic
+        )
         yield Curve(phase.name, "", s2.r, s2.radial)
         for axis, h in zip(AXES, v.spacing, strict=True):
             yield Curve(phase.name, axis, (s2.lags * h).astype(float), s2.axis[axis])

@@ -17,7 +17,7 @@ import pytest
 import tifffile
 import torch
 
-from benchmarks import alternatives
+from benchmarks.validation import alternatives
 from metrics.correlation import two_point_correlation
 from metrics.shapes import gaussian_random_field, overlapping_spheres
 from metrics.volume import AXES, Volume

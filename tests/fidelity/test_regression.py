@@ -16,7 +16,7 @@ import pytest
 import torch
 from scipy.ndimage import binary_erosion
 
-from benchmarks import regression
+from benchmarks.validation import regression
 from metrics.fraction import volume_fraction
 from metrics.shapes import gaussian_random_field
 from metrics.volume import Volume

@@ -1,0 +1,1 @@
+"""How shipped generators and evidence about training are made."""

@@ -1,0 +1,1 @@
+"""How fast: our work and the peers', in one run."""

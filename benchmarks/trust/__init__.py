@@ -1,0 +1,1 @@
+"""How right: errors, coverage of intervals, and independent references."""

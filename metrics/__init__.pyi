@@ -1,0 +1,71 @@
+# Read and write
+from .io.volumes import read, write
+from .volume import AXES, InputError, Phase, Volume, as_volume
+
+# One volume: all of it as a table, then one quantity a line
+from .description import DEFAULT_METRICS, METRICS, describe
+from .fraction import fraction_profile, volume_fraction
+from .surface import interface_areas, specific_surface_area
+from .tpb import tpb_density
+from .correlation import TwoPoint, two_point_correlation, two_point_map
+from .cluster import TwoPointCluster, two_point_cluster
+from .chords import Chords, LinealPath, chord_length, lineal_path
+from .thickness import Thickness, local_thickness
+from .topology import euler_number
+from .connectivity import Percolation, percolation, through_mask
+from .diffusivity import ConvergenceError, Diffusivity, effective_diffusivity
+from .tensor import diffusivity_tensor
+from .integral_range import Representativity, representativity
+from .sizes import peak_bytes
+
+# Two samples
+from .comparison.answer import Answer
+from .comparison.comparing import Comparison, compare
+from .comparison.measuring import ALL_METRICS
+from .comparison.verdicts import DISTANCE_COLUMNS, TABLE_COLUMNS
+
+__all__ = [
+    "ALL_METRICS",
+    "AXES",
+    "DEFAULT_METRICS",
+    "DISTANCE_COLUMNS",
+    "METRICS",
+    "TABLE_COLUMNS",
+    "Answer",
+    "Chords",
+    "Comparison",
+    "ConvergenceError",
+    "Diffusivity",
+    "InputError",
+    "LinealPath",
+    "Percolation",
+    "Phase",
+    "Representativity",
+    "Thickness",
+    "TwoPoint",
+    "TwoPointCluster",
+    "Volume",
+    "as_volume",
+    "chord_length",
+    "compare",
+    "describe",
+    "diffusivity_tensor",
+    "effective_diffusivity",
+    "euler_number",
+    "fraction_profile",
+    "interface_areas",
+    "lineal_path",
+    "local_thickness",
+    "peak_bytes",
+    "percolation",
+    "read",
+    "representativity",
+    "specific_surface_area",
+    "through_mask",
+    "tpb_density",
+    "two_point_cluster",
+    "two_point_correlation",
+    "two_point_map",
+    "volume_fraction",
+    "write",
+]

@@ -1,0 +1,1 @@
+"""Commands: how they read their arguments, what they print, and how they end."""

@@ -1,0 +1,234 @@
+"""Is the generated volume the same material as the real one, and how sure are we?
+
+    slicegan compare gen.tif real.tif           (in a checkout: python benchmarks/compare.py ...)
+
+measures both, sub-volume by sub-volume, prints a verdict for each quantity and one answer, and
+writes table.csv, distances.csv, curves.csv, summary.json and report.html. Exit status: 0 computed,
+2 bad input, 3 --fail-on is met.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from metrics.command.arguments import Parser, names, phase_table
+from metrics.command.ending import exit_status
+from metrics.command.inputs import add_reading, check_raw, files, load, summary
+from metrics.comparison.answer import CURVE
+from metrics.comparison.comparing import Comparison, carry_out
+from metrics.comparison.measuring import ALL_METRICS
+from metrics.comparison.plan import Plan, check_metrics, plan_comparison
+from metrics.comparison.samples import absent
+from metrics.machine.provenance import machine, versions
+from metrics.report.page import check_folder, terminal_table, write_report
+from metrics.volume import InputError, Volume
+
+LESS = "ask for smaller sub-volumes (--subvolume) or fewer at a time (--workers)"
+FAIL_ANSWERS = {"never": (), "differs": ("differs",), "unsure": ("differs", "undecided")}
+
+# Measured on two cores of a 2.3 GHz Xeon, for a guess before the work starts: core seconds for each
+# voxel and phase (diffusivity by TauFactor: and layer along each axis), and what each comparison
+# takes beside.
+SECONDS = {"effective_diffusivity": 5e-7, "local_thickness": 2.4e-7, CURVE: 1.2e-7}
+SECONDS_OTHER = 1.5e-8
+SECONDS_TAUFACTOR = 6e-8
+SECONDS_ALWAYS = 5
+
+
+class Sample(NamedTuple):
+    """Volumes of one material, and the files that hold them."""
+
+    names: list[str]
+    volumes: list[Volume]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; its exit status."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    command = shlex.join(["python", "benchmarks/compare.py", *words])
+    return exit_status(
+        parser.prog,
+        lambda: run(args, command),
+        less=LESS,
+        interrupted="interrupted, nothing was written",
+    )
+
+
+def run(args: argparse.Namespace, command: str) -> int:
+    """Read, compare and report; `command` is what the summary says was run."""
+    start = perf_counter()
+    check_folder(args.out)
+    check_metrics(args.metrics)
+    check_raw(args, (args.gen, args.real))
+    gen = sample(args.gen, args.gen_phases or args.phases, args)
+    real = sample(args.real, args.real_phases or args.phases, args)
+    values = [[phase.value for phase in one.volumes[0].phases] for one in (gen, real)]
+    try:
+        plan = plan_comparison(
+            gen.volumes,
+            real.volumes,
+            metrics=args.metrics,
+            subvolume=args.subvolume,
+            samples=args.samples,
+            max_lag=args.max_lag,
+            margin=args.margin,
+            isotropic=args.isotropic,
+            periodic_gen=args.periodic_gen,
+            solver=args.solver,
+            device=args.device,
+            seed=args.seed,
+            workers=args.workers,
+        )
+        lines = preflight(plan, (gen.names, real.names), values, args)
+        if not args.quiet:
+            print("\n".join(lines), flush=True)
+        comparison = carry_out(plan, progress=not args.quiet, cache=args.cache)
+    except InputError as error:
+        raise InputError(f"{args.gen} against {args.real}: {error}") from error
+
+    write_report(
+        args.out,
+        comparison,
+        gen=plan.gen,
+        real=plan.real,
+        gen_names=gen.names,
+        real_names=real.names,
+        summary=summarise(comparison, command, lines, perf_counter() - start),
+    )
+    if not args.quiet:
+        print(f"\n{terminal_table(comparison)}")
+        print("\n".join(left_out(comparison)))
+        print(f"report: {args.out / 'report.html'}")
+    return 3 if comparison.answer.verdict in FAIL_ANSWERS[args.fail_on] else 0
+
+
+def sample(spec: str, phases: Mapping[str, int] | None, args: argparse.Namespace) -> Sample:
+    """Volumes of a file, a folder of slices, or a glob."""
+    paths = files(spec)
+    return Sample(paths, [load(path, phases, args) for path in paths])
+
+
+def preflight(
+    plan: Plan,
+    names: tuple[list[str], list[str]],
+    values: Sequence[Sequence[int]],
+    args: argparse.Namespace,
+) -> list[str]:
+    """What is going to be compared, how, and about how long it takes; names and values of files."""
+    sampling, samples = plan.sampling, {"gen": plan.gen, "real": plan.real}
+    lines = [
+        f"{which:4} {summary(name, v, of_file)}"
+        for which, of_sample, of_file in zip(samples, names, values, strict=True)
+        for name, v in zip(of_sample, samples[which], strict=True)
+    ]
+    if plan.real[0].unit == "voxel":
+        lines.append("voxel size unknown: lengths are in voxels (--spacing and --unit set it)")
+    shape = "x".join(map(str, sampling.shape))
+    lines.append(
+        f"sub-volumes of {shape} voxels: {len(sampling.gen)} of {sampling.available[0]} in gen, "
+        f"{len(sampling.real)} of {sampling.available[1]} in real"
+    )
+    if min(len(sampling.gen), len(sampling.real)) < 2:
+        lines.append("one sub-volume has no spread: no interval, no verdict (--subvolume, or more)")
+    for name, volumes in samples.items():
+        lines += [f"{name} has no voxel of phase {phase}" for phase in absent(volumes)]
+    if sampling.same_volumes:
+        lines.append("gen and real hold the same data: intervals are of paired differences")
+    if args.periodic_gen and not plan.periodic_gen:
+        lines.append("gen is cut into sub-volumes: --periodic-gen has no effect")
+    lines.append(f"estimated time: {_duration(_estimate(plan))} on {plan.workers} cores")
+    return lines
+
+
+def left_out(comparison: Comparison) -> list[str]:
+    """What could not be measured on some sub-volumes and does not count in the table."""
+    by_metric = comparison.values.groupby("metric", sort=False)["value"]
+    return [
+        f"{metric}: {values.isna().sum()} of {len(values)} values undefined or not converged"
+        for metric, values in by_metric
+        if values.isna().any()
+    ]
+
+
+def summarise(
+    comparison: Comparison, command: str, lines: list[str], seconds: float
+) -> dict[str, Any]:
+    """Everything that the tables do not say."""
+    verdicts = [*comparison.table["verdict"], *comparison.distances["verdict"]]
+    return {
+        "verdicts": {v: verdicts.count(v) for v in ("same", "differs", "cannot tell")},
+        "command": command,
+        "preflight": lines,
+        "left_out": left_out(comparison),
+        "settings": comparison.settings,
+        "seconds": seconds,
+        "seconds_per_metric": comparison.seconds,
+        "peak_memory_bytes": comparison.peak_memory,
+        "versions": versions(),
+        "machine": machine(),
+    }
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="compare.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_arguments(parser)
+    return parser
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    add = parser.add_argument
+    add("gen", metavar="GEN", help="generated: a file, a folder of slices, or a quoted glob")
+    add("real", metavar="REAL", help="real: likewise")
+    add("--out", type=Path, default=Path("comparison"), help="folder to write (%(default)s)")
+    add_reading(parser)
+    for side in ("gen", "real"):
+        help_ = f"of {side.upper()} alone, where the files have other values"
+        add(f"--{side}-phases", type=phase_table, metavar="PHASES", help=help_)
+    add(
+        "--subvolume",
+        type=int,
+        metavar="N",
+        help="side of the sub-volumes, voxels (so that there are 8)",
+    )
+    add("--samples", type=int, default=16, help="most sub-volumes of each (%(default)s)")
+    add("--metrics", type=names, help=f"among {', '.join(ALL_METRICS)}")
+    add("--max-lag", type=int, metavar="N", help="of the two-point correlation, in voxels")
+    add("--margin", type=float, default=0.05, help="still the same material (%(default)s)")
+    add("--solver", default="multigrid", help="of the effective diffusivity (%(default)s)")
+    add("--device", help="of the solver, e.g. cuda (cpu)")
+    add("--isotropic", action="store_true", help="all axes are alike: average over them")
+    add("--periodic-gen", action="store_true", help="GEN repeats along all axes")
+    add("--seed", type=int, default=0, help="of the sampling (%(default)s)")
+    add("--workers", type=int, default=-1, help="processes (all cores)")
+    add("--cache", type=Path, metavar="DIR", help="keep what is measured, and use what is kept")
+    add("--fail-on", choices=tuple(FAIL_ANSWERS), default="never", help="answer to exit with 3 on")
+    add("--quiet", action="store_true", help="print nothing but errors")
+
+
+def _estimate(plan: Plan) -> float:
+    z, y, x = plan.sampling.shape
+    seconds = {name: SECONDS.get(name, SECONDS_OTHER) for name in plan.question.metrics}
+    if plan.question.solver == "taufactor" and "effective_diffusivity" in seconds:
+        seconds["effective_diffusivity"] = SECONDS_TAUFACTOR * (z + y + x)
+    blocks = len(plan.sampling.gen) + len(plan.sampling.real)
+    work = sum(seconds.values()) * len(plan.real[0].phases) * z * y * x * blocks
+    return SECONDS_ALWAYS + work / min(plan.workers, blocks)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    return f"about {round(seconds / 60)} min"

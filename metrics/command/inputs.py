@@ -1,0 +1,65 @@
+"""Volumes named on a command line: which files they are, and how those are read."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from glob import glob, has_magic
+from pathlib import Path
+
+from metrics.command.arguments import phase_table, shape, spacing
+from metrics.fraction import volume_fraction
+from metrics.io.volumes import RAW, read
+from metrics.volume import InputError, Volume
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Options that say what files hold."""
+    add = parser.add_argument
+    add("--phases", type=phase_table, help="names and file values, e.g. pore=0,ni=127,ysz=254")
+    add("--shape", type=shape, metavar="Z,Y,X", help="voxels of raw files")
+    add("--dtype", help="type of raw files, e.g. uint8 or >u2")
+    add("--spacing", type=spacing, help="voxel size, one number or z,y,x; overrides the files")
+    add("--unit", help="unit of the spacing, e.g. um; overrides the files")
+
+
+def files(spec: str) -> list[str]:
+    """Paths of a file, a folder of slices, or a glob, in the order of their names.
+
+    Raises
+    ------
+    InputError
+        If a glob matches nothing.
+    """
+    if not has_magic(spec) or Path(spec).exists():
+        return [spec]
+    if paths := sorted(glob(spec)):
+        return paths
+    raise InputError(f"no file matches {spec}: check the pattern, and quote it")
+
+
+def check_raw(args: argparse.Namespace, paths: Sequence[str]) -> None:
+    """Raise `InputError` if options of raw files are given where none is."""
+    if (args.shape or args.dtype) and not any(map(_is_raw, paths)):
+        raise InputError("--shape and --dtype are of raw files: leave them out")
+
+
+def load(path: str, phases: Mapping[str, int] | None, args: argparse.Namespace) -> Volume:
+    """Read a volume by the options of `add_reading`."""
+    raw = {"shape": args.shape, "dtype": args.dtype} if _is_raw(path) else {}
+    return read(path, phases=phases, spacing=args.spacing, unit=args.unit, **raw)
+
+
+def summary(name: str, v: Volume, values: Sequence[int] | None = None) -> str:
+    """Size, voxels and phases in a line; `values` are those in the file, if others than now."""
+    voxel = "" if v.unit == "voxel" else f" of {' x '.join(f'{h:g}' for h in v.spacing)} {v.unit}"
+    fractions = volume_fraction(v)
+    phases = ", ".join(
+        f"{phase.name} = value {value} ({fractions[phase.label]:.1%})"
+        for phase, value in zip(v.phases, values or [p.value for p in v.phases], strict=True)
+    )
+    return f"{name}: {'x'.join(map(str, v.shape))} voxels{voxel}, {phases}"
+
+
+def _is_raw(path: str) -> bool:
+    return Path(path).suffix.lower() in RAW

@@ -1,0 +1,128 @@
+"""Every quantity of one or several volumes, as one tidy table.
+
+    slicegan measure gen.tif real.tif --out table.csv
+
+measures each file by itself: a row for each file, metric, phase and axis.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from metrics.command.arguments import names
+from metrics.command.inputs import add_reading, check_raw, files, load, summary
+from metrics.comparison.measuring import Measured, Question, affordable_workers, measure_all
+from metrics.description import DEFAULT_METRICS, METRICS, known_metrics
+from metrics.files import one_line, replacing
+from metrics.machine.provenance import machine, versions
+from metrics.machine.workers import check_workers
+from metrics.solver.methods import check_solver
+from metrics.volume import InputError, Volume
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIDE_BY_SIDE = 4  # files that a terminal has room for
+EXAMPLE = "example: slicegan measure gen.tif real.tif --metrics volume_fraction,tpb_density"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    add = parser.add_argument
+    volumes = "a file, a folder of slices, or a quoted glob"
+    add("volumes", nargs="+", metavar="VOLUME", help=volumes)
+    add("--out", type=Path, metavar="TABLE.csv", help="file to write (prints the table alone)")
+    add("--json", action="store_true", help="print rows, versions and machine as JSON")
+    add("--metrics", type=names, help=f"among {', '.join(METRICS)} (all but local_thickness)")
+    add_reading(parser)
+    add("--solver", default="multigrid", help="of the effective diffusivity (%(default)s)")
+    add("--device", help="of the solver, e.g. cuda (cpu)")
+    add("--workers", type=int, default=-1, help="processes (all cores)")
+    add("--cache", type=Path, metavar="DIR", help="keep what is measured, and use what is kept")
+    add("--quiet", action="store_true", help="print nothing but errors")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print and write; 0."""
+    metrics = DEFAULT_METRICS if args.metrics is None else known_metrics(args.metrics, [*METRICS])
+    check_solver(args.solver, args.device)
+    check_workers(args.workers)
+    if args.out and args.out.suffix != ".csv":
+        raise InputError(f"--out must end in .csv, got {args.out}")
+    paths = [path for spec in args.volumes for path in files(spec)]
+    if twice := sorted({path for path in paths if paths.count(path) > 1}):
+        raise InputError(f"{twice[0]} is named twice: name it once")
+    check_raw(args, paths)
+    talks = not (args.quiet or args.json)
+    question = Question(metrics, solver=args.solver, device=args.device)
+    # All are read before one is measured: a file that cannot be stops no work that is half done.
+    largest = _largest(paths, args, shown=talks)
+    measured = measure_all(
+        ((load(path, args.phases, args), question) for path in paths),
+        workers=affordable_workers(largest, question, args.workers),
+        progress=talks,
+        total=len(paths),
+        cache=args.cache,
+    )
+    rows = table(paths, measured)
+    if args.out:
+        with (
+            one_line(args.out, "written", "choose another folder"),
+            replacing(args.out) as temporary,
+        ):
+            rows.to_csv(temporary, index=False)
+    if args.json:
+        records = rows.astype(object).where(rows.notna(), None).to_dict("records")
+        known = {"rows": records, "versions": versions(), "machine": machine()}
+        print(json.dumps(known, indent=2))
+    elif not args.quiet:
+        print(f"\n{as_text(rows)}")
+        if args.out:
+            print(f"table: {args.out}")
+    return 0
+
+
+def table(paths: Sequence[str], measured: Sequence[Measured]) -> pd.DataFrame:
+    """Rows of all files: file, metric, phase, axis, value, unit, definition."""
+    import pandas as pd
+
+    rows = [
+        {"file": path, **row._asdict()}
+        for path, of_file in zip(paths, measured, strict=True)
+        for row in of_file.rows
+    ]
+    if not rows:
+        raise InputError("no metric gives a row: they need three phases")
+    return pd.DataFrame(rows)
+
+
+def as_text(rows: pd.DataFrame) -> str:
+    """Rows for a terminal: files in columns where there is room, else one below the other."""
+    keys = ["metric", "phase", "axis", "unit"]
+    if rows["file"].nunique() <= SIDE_BY_SIDE:
+        wide = rows.pivot(index=keys, columns="file", values="value")
+        wide = wide.loc[rows.set_index(keys).index.unique(), rows["file"].unique()]
+        short = [Path(path).name for path in wide.columns]
+        rows = (
+            wide.set_axis(short, axis=1) if len(set(short)) == len(short) else wide
+        ).reset_index()
+    else:
+        rows = rows[["file", *keys, "value"]]
+    return rows.to_string(index=False, float_format=lambda x: f"{x:.4g}", na_rep="-")
+
+
+def _largest(paths: Sequence[str], args: argparse.Namespace, *, shown: bool) -> Volume:
+    """The volume of most voxels."""
+    largest: Volume | None = None
+    for path in paths:
+        v = load(path, args.phases, args)
+        if shown:
+            print(summary(path, v), flush=True)
+        if largest is None or v.labels.size > largest.labels.size:
+            largest = v
+    assert largest is not None  # argparse asks for one path or more
+    return largest
