@@ -9,7 +9,8 @@ from .surface import interface_areas, specific_surface_area
 from .tpb import tpb_density
 from .correlation import TwoPoint, two_point_correlation, two_point_map
 from .cluster import TwoPointCluster, two_point_cluster
-from .chords import Chords, LinealPath, chord_length, lineal_path
+from .chords import Chords, chord_length
+from .lineal import LinealPath, lineal_path
 from .thickness import Thickness, local_thickness
 from .topology import euler_number
 from .connectivity import Percolation, percolation, through_mask

@@ -1,4 +1,4 @@
-"""Chord lengths and lineal path of a phase, from its runs of voxels along an axis."""
+"""Chord lengths of a phase, from its runs of voxels along an axis."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.machine.compiled import compiled
-from metrics.volume import AXES, Volume, as_volume, axis_index, check_max_lag
+from metrics.volume import Volume, as_volume, axis_index
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -38,25 +38,6 @@ class Chords:
     counts: Counts
     count: int
     cut: int
-
-
-@dataclass(frozen=True, eq=False)
-class LinealPath:
-    """Lineal path function of a phase along each axis.
-
-    Attributes
-    ----------
-    lags : (L + 1,) int64 ndarray
-        Lags in voxels, 0..max_lag; times the axis' spacing they are lengths.
-    axis : dict of str to (L + 1,) float64 ndarray
-        L along z, y, x; nan where the volume is too thin for the lag.
-    pairs : dict of str to (L + 1,) int64 ndarray
-        Segments behind each value of `axis`.
-    """
-
-    lags: Counts
-    axis: dict[str, Floats]
-    pairs: dict[str, Counts]
 
 
 class Runs(NamedTuple):
@@ -116,7 +97,7 @@ def chord_length(volume: Volume | NDArray[Any], *, phase: int | str, axis: str) 
     """
     v = as_volume(volume)
     step = v.spacing[axis_index(axis)]
-    complete, cut = _runs(v, phase, axis)
+    complete, cut = runs_along(v, phase, axis)
     n = len(complete) - 1
     lines = v.labels.size // n
     fraction = np.arange(n + 1) @ (complete + cut) / v.labels.size
@@ -127,75 +108,7 @@ def chord_length(volume: Volume | NDArray[Any], *, phase: int | str, axis: str) 
     return Chords(float(mean), lengths, complete[1:], int(complete.sum()), int(cut.sum()))
 
 
-def lineal_path(
-    volume: Volume | NDArray[Any], *, phase: int | str, max_lag: int | None = None
-) -> LinealPath:
-    r"""Lineal path function of a phase: how likely a segment lies wholly within it.
-
-    .. math:: L(r) = P[\text{segment of length } r \text{ lies in the phase}]
-
-    along each axis, as segments found over segments possible: unbiased, not periodic, L(0) is the
-    volume fraction. A segment of lag k spans k + 1 voxel centres; what happens between them is
-    not seen, so that L of a digitised curved body lies slightly above that of the body.
-
-    Parameters
-    ----------
-    volume : Volume or (Z, Y, X) integer ndarray
-    phase : int or str
-        Label or name of the phase.
-    max_lag : int, optional
-        Longest lag in voxels; half the shortest side of more than one voxel by default.
-
-    Returns
-    -------
-    LinealPath
-        Probabilities, dimensionless, with lags in voxels.
-
-    Raises
-    ------
-    InputError
-        If the volume knows no such phase, or no side of it is longer than `max_lag`.
-
-    References
-    ----------
-    B. Lu, S. Torquato, Lineal-path function for random heterogeneous materials, Phys. Rev. A 45,
-    922, 1992, doi:10.1103/PhysRevA.45.922.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> lineal_path(np.array([[[0, 0, 0, 1]]]), phase=0).axis["x"].round(3).tolist()
-    [0.75, 0.667, 0.5]
-    """
-    v = as_volume(volume)
-    lag = check_max_lag(v, max_lag)
-    axis, pairs = {}, {}
-    for name in AXES:
-        found = _segments(_runs(v, phase, name), lag)
-        pairs[name] = pairs_along(v, name, lag)
-        axis[name] = probability(found, pairs[name])
-    return LinealPath(np.arange(lag + 1), axis, pairs)
-
-
-def pairs_along(v: Volume, axis: str, max_lag: int) -> Counts:
-    """Pairs of voxels at each lag 0..max_lag along an axis."""
-    n = v.shape[axis_index(axis)]
-    return v.labels.size // n * np.maximum(n - np.arange(max_lag + 1), 0)
-
-
-def probability(found: Counts, possible: Counts) -> Floats:
-    """Ratio of counts, nan where nothing was possible."""
-    return np.divide(found, possible, out=np.full(len(found), np.nan), where=possible > 0)
-
-
-def _segments(runs: Runs, max_lag: int) -> Counts:
-    """Segments of each lag 0..max_lag within the runs: a run of n voxels holds n - k of lag k."""
-    total = runs.complete + runs.cut
-    n, k = np.arange(len(total)), np.arange(max_lag + 1)[:, None]
-    return np.maximum(n - k, 0) @ total
-
-
-def _runs(v: Volume, phase: int | str, axis: str) -> Runs:
+def runs_along(v: Volume, phase: int | str, axis: str) -> Runs:
     """Count the runs of a phase along an axis, slab by slab."""
     label = v.label(phase)
     d = axis_index(axis)

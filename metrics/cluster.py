@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.chords import pairs_along, probability
+from metrics.connectivity import Clusters
+from metrics.lags import LagCurve, check_max_lag, pairs_along, probability
 from metrics.machine.compiled import compiled
-from metrics.volume import AXES, Volume, as_volume, check_max_lag
-
-Counts = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from metrics.machine.threads import thread_count
+from metrics.volume import AXES, Volume, as_volume
 
 
-@dataclass(frozen=True, eq=False)
-class TwoPointCluster:
-    """Two-point cluster function of a phase along each axis.
-
-    Attributes
-    ----------
-    lags : (L + 1,) int64 ndarray
-        Lags in voxels, 0..max_lag; times the axis' spacing they are lengths.
-    axis : dict of str to (L + 1,) float64 ndarray
-        C2 along z, y, x; nan where the volume is too thin for the lag.
-    pairs : dict of str to (L + 1,) int64 ndarray
-        Voxel pairs behind each value of `axis`.
-    """
-
-    lags: Counts
-    axis: dict[str, Floats]
-    pairs: dict[str, Counts]
+class TwoPointCluster(LagCurve):
+    """Two-point cluster function of a phase along each axis: a `LagCurve` of C2."""
 
 
 def two_point_cluster(
@@ -84,9 +66,9 @@ def two_point_cluster(
     """
     v = as_volume(volume)
     lag = check_max_lag(v, max_lag)
-    clusters = cc3d.connected_components(np.ascontiguousarray(v.mask(phase)), connectivity=6)
+    clusters = Clusters.of(v, phase).labels
     shifts = np.array([k * unit for unit, k in product(np.eye(3, dtype=int), range(lag + 1))])
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(thread_count()) as pool:
         found = list(pool.map(lambda shift: _pairs_in_cluster(clusters, *shift), shifts))
     axis, pairs = {}, {}
     for name, counts in zip(AXES, np.reshape(found, (3, lag + 1)), strict=True):

@@ -138,9 +138,14 @@ class Clusters:
     @classmethod
     def of(cls, v: Volume, phase: int | str) -> Clusters:
         """Label the clusters of a phase; errors as in `percolation`."""
+        return cls.of_mask(v.mask(phase))
+
+    @classmethod
+    def of_mask(cls, mask: NDArray[np.bool_]) -> Clusters:
+        """Label the clusters of where a mask is True."""
         import cc3d
 
-        mask = np.asarray(v.mask(phase))
+        mask = np.asarray(mask)
         labels, count = cc3d.connected_components(
             mask, connectivity=6, binary_image=True, return_N=True
         )

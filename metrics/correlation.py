@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from metrics.lags import check_max_lag
 from metrics.machine.threads import thread_count
-from metrics.volume import AXES, Volume, as_volume, check_max_lag
+from metrics.volume import AXES, Volume, as_volume
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]

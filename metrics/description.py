@@ -156,10 +156,8 @@ def _volume_fraction(s: Subject) -> Values:
 
 
 def _specific_surface_area(s: Subject) -> Values:
-    # Two phases share one surface: said once, for the first.
-    count = 1 if len(s.volume.phases) == 2 else None
-    for label, name in list(s.phases())[:count]:
-        yield name, "", surface_of(s.crofton, label), s.unit(-1), CROFTON
+    for phase in s.volume.independent_phases:  # two share one surface
+        yield phase.name, "", surface_of(s.crofton, phase.label), s.unit(-1), CROFTON
 
 
 def _interface_area(s: Subject) -> Values:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from metrics.connectivity import Clusters
 from metrics.solver.methods import METHODS, Solution, Task, check_solver
-from metrics.volume import InputError, Phase, Volume, as_volume, axis_index
+from metrics.volume import InputError, Volume, as_volume, axis_index
 
 TOL = 2e-3
 MAX_ITERATIONS = 50_000
@@ -313,8 +313,7 @@ class _Body:
             return cls.of_clusters(Clusters.of(v, phase), axis, periodic)
         conductivity = conductivity_of(v, values)
         mean = float(conductivity.mean(dtype=float))
-        both = Phase("closed", 0, 0), Phase("open", 1, 1)
-        clusters = Clusters.of(Volume((conductivity > 0).view(np.uint8), phases=both), 1)
+        clusters = Clusters.of_mask(conductivity > 0)
         conductivity *= clusters.through(axis, periodic=periodic)
         return cls(np.moveaxis(conductivity, axis_index(axis), 0), clusters.voxels, mean)
 

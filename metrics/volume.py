@@ -112,6 +112,11 @@ class Volume:
         """Labels of all phases, ascending."""
         return tuple(phase.label for phase in self.phases)
 
+    @property
+    def independent_phases(self) -> tuple[Phase, ...]:
+        """Phases without what the others already say: of two, what one is the other is not."""
+        return self.phases[:1] if len(self.phases) == 2 else self.phases
+
     def name(self, label: int) -> str:
         """Name of the phase with this label."""
         return next(phase.name for phase in self.phases if phase.label == label)
@@ -188,17 +193,6 @@ def check_spacing(spacing: Sequence[float] | float) -> tuple[float, float, float
         raise InputError(f"spacing must be one or three positive lengths, got {spacing!r}")
     z, y, x = np.broadcast_to(values, 3).tolist()
     return z, y, x
-
-
-def check_max_lag(volume: Volume, max_lag: int | None) -> int:
-    """Longest lag in voxels: half the shortest side of more than one voxel if None is given."""
-    if max_lag is None:
-        return min([n for n in volume.shape if n > 1], default=1) // 2
-    if not 0 <= max_lag < max(volume.shape):
-        raise InputError(
-            f"max_lag must be 0..{max(volume.shape) - 1} in {volume.shape}, got {max_lag}"
-        )
-    return max_lag
 
 
 def periodic_axes(periodic: bool | str) -> tuple[bool, bool, bool]:

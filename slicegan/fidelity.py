@@ -363,8 +363,8 @@ class PairCounts(NamedTuple):
 
 def _pair_counts(volume: Volume, lag: int) -> PairCounts:
     # Of two phases the other has the same S2 - phi^2, up to the pairs lost at the edges.
-    labels = volume.phase_labels if len(volume.phases) > 2 else volume.phase_labels[:1]
-    maps = [two_point_map(volume, phase=label, max_lag=lag) for label in labels]
+    phases = volume.independent_phases
+    maps = [two_point_map(volume, phase=phase.label, max_lag=lag) for phase in phases]
     pairs = maps[0][1].astype(np.float64)
     return PairCounts(np.stack([s2 for s2, _ in maps]) * pairs, pairs)
 

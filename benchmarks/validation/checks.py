@@ -69,11 +69,9 @@ def diagonal_curves(volume: Volume, lag: int) -> dict[tuple[str, str], Floats]:
 
     At lags k sqrt(2), k up to `lag`.
     """
-    # Of two phases the other has the same S2 - phi^2.
-    phases = volume.phases if len(volume.phases) > 2 else volume.phases[:1]
     curves = {}
     steps = np.arange(lag + 1)
-    for phase in phases:
+    for phase in volume.independent_phases:  # of two the other has the same S2 - phi^2
         s2, _ = two_point_map(volume, phase=phase.label, max_lag=lag)
         for k, axis in enumerate(AXES):
             face = np.moveaxis(s2, k, 0)[lag]
@@ -183,8 +181,7 @@ def memorisation(
     real : Volume
         Whose phases they show.
     """
-    # Of two phases the other says the same.
-    shown = real.phase_labels if len(real.phases) > 2 else real.phase_labels[:1]
+    shown = [phase.label for phase in real.independent_phases]
     both = [
         mean_interval(np.array([_likeness(patch, seen, shown) for patch in patches]))
         for patches in (generated, unseen)

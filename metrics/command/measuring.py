@@ -107,9 +107,9 @@ def as_text(rows: pd.DataFrame) -> str:
         wide = rows.pivot(index=keys, columns="file", values="value")
         wide = wide.loc[rows.set_index(keys).index.unique(), rows["file"].unique()]
         short = [Path(path).name for path in wide.columns]
-        rows = (
-            wide.set_axis(short, axis=1) if len(set(short)) == len(short) else wide
-        ).reset_index()
+        if len(set(short)) == len(short):
+            wide = wide.set_axis(short, axis=1)
+        rows = wide.reset_index()
     else:
         rows = rows[["file", *keys, "value"]]
     return rows.to_string(index=False, float_format=lambda x: f"{x:.4g}", na_rep="-")

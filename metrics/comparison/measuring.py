@@ -162,9 +162,8 @@ def _measure(v: Volume, question: Question, cache: Path | None) -> Measured:
 
 
 def _two_point_curves(v: Volume, question: Question) -> Iterator[Curve]:
-    # S2 of the second of two phases is 1 - 2 phi + S2 of the first: nothing new.
-    phases = v.phases[:1] if len(v.phases) == 2 else v.phases
-    for phase in phases:
+    # S2 of the second of two phases is 1 - 2 phi + S2 of the first.
+    for phase in v.independent_phases:
         s2 = two_point_correlation(
             v, phase=phase.label, max_lag=question.max_lag, periodic=question.periodic
         )

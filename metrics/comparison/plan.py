@@ -12,8 +12,9 @@ from metrics.comparison.samples import Sample, match
 from metrics.comparison.subvolumes import Sampling, plan_subvolumes
 from metrics.description import DEFAULT_METRICS, known_metrics
 from metrics.intervals import CONFIDENCE
+from metrics.lags import check_max_lag
 from metrics.solver.methods import check_solver
-from metrics.volume import InputError, Volume, check_max_lag
+from metrics.volume import InputError, Volume
 
 COMPARED_METRICS = (*DEFAULT_METRICS, CURVE)
 

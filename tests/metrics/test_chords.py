@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from metrics.chords import Chords, chord_length, lineal_path
+from metrics.chords import Chords, chord_length
+from metrics.lineal import lineal_path
 from metrics.shapes import overlapping_spheres
 from metrics.volume import AXES, InputError, Phase, Volume
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from metrics.chords import lineal_path
 from metrics.cluster import two_point_cluster
+from metrics.lineal import lineal_path
 from metrics.shapes import overlapping_spheres, sphere
 from metrics.volume import AXES, InputError, Phase, Volume
 
