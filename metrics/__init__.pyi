@@ -14,7 +14,12 @@ from .lineal import LinealPath, lineal_path
 from .thickness import Thickness, local_thickness
 from .topology import euler_number
 from .connectivity import Percolation, percolation, through_mask
-from .diffusivity import ConvergenceError, Diffusivity, effective_diffusivity
+from .diffusivity import (
+    ConvergenceError,
+    Diffusivity,
+    effective_diffusivities,
+    effective_diffusivity,
+)
 from .tensor import diffusivity_tensor
 from .integral_range import Representativity, representativity
 from .sizes import peak_bytes
@@ -51,6 +56,7 @@ __all__ = [
     "compare",
     "describe",
     "diffusivity_tensor",
+    "effective_diffusivities",
     "effective_diffusivity",
     "euler_number",
     "fraction_profile",

@@ -96,12 +96,12 @@ def percolation(
 
 
 def through_mask(
-    volume: Volume | NDArray[Any], *, phase: int | str, axis: str, periodic: bool = False
+    volume: Volume | NDArray[Any], *, phase: int | str, axis: str, periodic_sides: bool = False
 ) -> NDArray[np.bool_]:
     """Voxels of a phase in clusters that touch both faces normal to an axis.
 
-    Parameters, connectivity, errors and memory are those of `percolation`; if `periodic`, clusters
-    also go on from each side to the opposite one.
+    Parameters, connectivity, errors and memory are those of `percolation`; if `periodic_sides`,
+    clusters also go on from each side to the opposite one.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def through_mask(
     >>> through_mask(np.array([[[1, 0, 1]], [[1, 0, 0]]]), phase=1, axis="z")[0].tolist()
     [[True, False, False]]
     """
-    return Clusters.of(as_volume(volume), phase).through(axis, periodic=periodic)
+    return Clusters.of(as_volume(volume), phase).through(axis, periodic_sides=periodic_sides)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +153,7 @@ class Clusters:
 
     def percolation(self, axis: str, *, labels: bool = False) -> Percolation:
         """What `metrics.percolation` says of the phase."""
-        through = self._go_through(axis, periodic=False)
+        through = self._go_through(axis, False)
         voxels = int(np.count_nonzero(_members(self.labels, through)))
         return Percolation(
             percolating_fraction=voxels / max(self.voxels, 1),
@@ -171,15 +171,15 @@ class Clusters:
             sizes += np.bincount(flat[start : start + PART], minlength=self.count + 1)
         return int(sizes[1:].max(initial=0))
 
-    def through(self, axis: str, *, periodic: bool = False) -> NDArray[np.bool_]:
+    def through(self, axis: str, *, periodic_sides: bool = False) -> NDArray[np.bool_]:
         """What `metrics.through_mask` says of the phase."""
-        return _members(self.labels, self._go_through(axis, periodic))
+        return _members(self.labels, self._go_through(axis, periodic_sides))
 
-    def _go_through(self, axis: str, periodic: bool) -> NDArray[np.bool_]:
+    def _go_through(self, axis: str, periodic_sides: bool) -> NDArray[np.bool_]:
         """For each number, whether its cluster touches both faces; 0 does not."""
         along = axis_index(axis)
         joined: NDArray[np.integer] = np.arange(self.count + 1)
-        if periodic:
+        if periodic_sides:
             joined = _joined(self.labels, self.count, [k for k in range(3) if k != along])
         first, last = (joined[np.unique(self.labels.take(end, axis=along))] for end in (0, -1))
         through = np.isin(joined, np.intersect1d(first, last))

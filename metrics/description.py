@@ -215,7 +215,7 @@ def _largest_cluster(s: Subject) -> Values:
 def _effective_diffusivity(s: Subject) -> Values:
     for label, name, axis in s.directions():
         result = diffusivity_in(
-            s.clusters[label], s.volume, axis=axis, method=s.solver, device=s.device
+            s.clusters[label], s.volume, axis=axis, solver=s.solver, device=s.device
         )
         definition = (
             "D_eff/D_0, Dirichlet planes half a voxel outside, no flux at the sides "

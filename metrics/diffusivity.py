@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metrics.connectivity import Clusters
-from metrics.solver.methods import METHODS, Solution, Task, check_solver
+from metrics.solver.methods import SOLVERS, check_solver
+from metrics.solver.task import Solution, Task
 from metrics.volume import InputError, Volume, as_volume, axis_index
 
 TOL = 2e-3
@@ -44,7 +45,7 @@ class Diffusivity:
         Spread of the fluxes through the layers, (max - min) / mean.
     iterations : int
         Iterations used; 0 where nothing had to be solved.
-    method : str
+    solver : str
         Solver asked for.
     concentration : (Z, Y, X) float32 ndarray or None
         On request: from 1 at the plane before the first layer to 0 at that behind the last; 0 where
@@ -58,7 +59,7 @@ class Diffusivity:
     converged: bool
     residual: float
     iterations: int
-    method: str
+    solver: str
     concentration: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -72,54 +73,20 @@ class Diffusivity:
         return self.percolating_fraction > 0
 
 
-@overload
 def effective_diffusivity(
     volume: Volume | NDArray[Any],
-    *,
-    phase: int | str | None = ...,
-    axis: str,
-    diffusivities: Mapping[int, float] | Mapping[str, float] | None = ...,
-    periodic: bool = ...,
-    concentration: bool = ...,
-    method: str = ...,
-    tol: float = ...,
-    max_iterations: int = ...,
-    device: str | None = ...,
-    throw: bool = ...,
-) -> Diffusivity: ...
-
-
-@overload
-def effective_diffusivity(
-    volume: Sequence[Volume | NDArray[Any]],
-    *,
-    phase: int | str | None = ...,
-    axis: str,
-    diffusivities: Mapping[int, float] | Mapping[str, float] | None = ...,
-    periodic: bool = ...,
-    concentration: bool = ...,
-    method: str = ...,
-    tol: float = ...,
-    max_iterations: int = ...,
-    device: str | None = ...,
-    throw: bool = ...,
-) -> list[Diffusivity]: ...
-
-
-def effective_diffusivity(
-    volume: Volume | NDArray[Any] | Sequence[Volume | NDArray[Any]],
     *,
     phase: int | str | None = None,
     axis: str,
     diffusivities: Mapping[int, float] | Mapping[str, float] | None = None,
-    periodic: bool = False,
+    periodic_sides: bool = False,
     concentration: bool = False,
-    method: str = "multigrid",
+    solver: str = "multigrid",
     tol: float = TOL,
     max_iterations: int = MAX_ITERATIONS,
     device: str | None = None,
     throw: bool = True,
-) -> Diffusivity | list[Diffusivity]:
+) -> Diffusivity:
     r"""Diffusivity of a volume in which one phase conducts, relative to it; or several phases.
 
     .. math:: \frac{D_\mathrm{eff}}{D_0} = \frac{J L}{A \, \Delta c}, \qquad
@@ -143,8 +110,8 @@ def effective_diffusivity(
 
     Parameters
     ----------
-    volume : Volume or (Z, Y, X) integer ndarray, or a sequence of them
-        Segmented volume. Several of equal shape and spacing are solved as one batch.
+    volume : Volume or (Z, Y, X) integer ndarray
+        Segmented volume.
     phase : int or str
         Label or name of the only conducting phase.
     axis : {"z", "y", "x"}
@@ -152,14 +119,15 @@ def effective_diffusivity(
     diffusivities : mapping of int to float
         Instead of `phase`: diffusivity of each conducting phase by its label, 0 or more; other
         phases do not conduct. Not with `taufactor`.
-    periodic : bool
+    periodic_sides : bool
         Whether what leaves through a side enters at the opposite one. Not with `taufactor`.
     concentration : bool
         Also return the concentration of each voxel. Not with `taufactor`.
-    method : {"multigrid", "taufactor"}
-        Solver, of one and the same discretisation: conjugate gradients preconditioned by multigrid
+    solver : {"multigrid", "taufactor", "multigrid_on_arrays"}
+        Of one and the same discretisation: conjugate gradients preconditioned by multigrid
         (`metrics.solver.multigrid`), in tens of iterations; or successive over-relaxation in
-        float32, by TauFactor, in hundreds to thousands.
+        float32, by TauFactor, in hundreds to thousands. `multigrid_on_arrays` is the multigrid of
+        GPUs, by torch, on any device.
     tol : float
         Largest relative spread of the layer fluxes that counts as converged; with `multigrid` also
         relative residual, with `taufactor` change of the value in 100 iterations. The error of the
@@ -178,16 +146,15 @@ def effective_diffusivity(
 
     Returns
     -------
-    Diffusivity or list of Diffusivity
-        Dimensionless; one for each volume of a sequence.
+    Diffusivity
+        Dimensionless.
 
     Raises
     ------
     InputError
-        If phase, axis, method, device or a limit is unknown or out of range, or if the volumes
-        of a sequence differ in shape or spacing.
+        If phase, axis, solver, device or a limit is unknown or out of range.
     ConvergenceError
-        If a solve does not converge within `max_iterations`.
+        If the solve does not converge within `max_iterations`.
 
     References
     ----------
@@ -204,29 +171,69 @@ def effective_diffusivity(
     >>> result.value, result.tau, result.volume_fraction
     (0.25, 1.5, 0.375)
     """
-    batch = [volume] if isinstance(volume, Volume | np.ndarray) else volume
-    volumes = [as_volume(v) for v in batch]
-    check_solver(method, device)
-    _check(volumes, tol, max_iterations)
-    if method == "taufactor" and (diffusivities is not None or periodic or concentration):
+    (result,) = effective_diffusivities(
+        [volume],
+        phase=phase,
+        axis=axis,
+        diffusivities=diffusivities,
+        periodic_sides=periodic_sides,
+        concentration=concentration,
+        solver=solver,
+        tol=tol,
+        max_iterations=max_iterations,
+        device=device,
+        throw=throw,
+    )
+    return result
+
+
+def effective_diffusivities(
+    volumes: Sequence[Volume | NDArray[Any]],
+    *,
+    phase: int | str | None = None,
+    axis: str,
+    diffusivities: Mapping[int, float] | Mapping[str, float] | None = None,
+    periodic_sides: bool = False,
+    concentration: bool = False,
+    solver: str = "multigrid",
+    tol: float = TOL,
+    max_iterations: int = MAX_ITERATIONS,
+    device: str | None = None,
+    throw: bool = True,
+) -> list[Diffusivity]:
+    """`effective_diffusivity` of each of several volumes, which a GPU solves as one batch.
+
+    Volumes have one shape and spacing, which is an `InputError` otherwise; all else is as there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> bars = [np.ones((2, 2, 2), int), np.eye(2, dtype=int)[None].repeat(2, axis=0)]
+    >>> [found.value for found in effective_diffusivities(bars, phase=1, axis="z")]
+    [1.0, 0.5]
+    """
+    batch = [as_volume(v) for v in volumes]
+    check_solver(solver, device)
+    _check(batch, tol, max_iterations)
+    if solver == "taufactor" and (diffusivities is not None or periodic_sides or concentration):
         raise InputError(
             "taufactor has neither diffusivities, nor periodic sides, nor concentrations here: "
             "use multigrid"
         )
     values = diffusivities_of(phase, diffusivities)
-    if not volumes:
+    if not batch:
         return []
 
-    bodies = [_Body.of(v, values, axis, periodic) for v in volumes]
+    bodies = [_Body.of(v, values, axis, periodic_sides) for v in batch]
     task = Task(
-        _along_first(volumes[0].spacing, axis),
+        _along_first(batch[0].spacing, axis),
         tol=tol,
         max_iterations=max_iterations,
         device=device or "cpu",
-        periodic=periodic,
+        periodic=periodic_sides,
         concentration=concentration,
     )
-    results = _solved(bodies, axis, method, task)
+    results = _solved(bodies, axis, solver, task)
     failed = [result for result in results if not result.converged]
     if failed and throw:
         worst = max(result.residual for result in failed)
@@ -236,15 +243,15 @@ def effective_diffusivity(
             f"iterations for {len(failed)} of {len(results)} volumes: layer fluxes differ by "
             f"{worst:.2g}, tol is {tol:g}; raise max_iterations, or tol"
         )
-    return results if batch is volume else results[0]
+    return results
 
 
 def diffusivity_in(
-    clusters: Clusters, v: Volume, *, axis: str, method: str, device: str | None
+    clusters: Clusters, v: Volume, *, axis: str, solver: str, device: str | None
 ) -> Diffusivity:
     """`effective_diffusivity` of a phase of which the clusters are known, converged or not."""
     task = Task(_along_first(v.spacing, axis), TOL, MAX_ITERATIONS, device or "cpu")
-    (result,) = _solved([_Body.of_clusters(clusters, axis)], axis, method, task)
+    (result,) = _solved([_Body.of_clusters(clusters, axis)], axis, solver, task)
     return result
 
 
@@ -253,13 +260,13 @@ def _along_first(spacing: tuple[float, float, float], axis: str) -> tuple[float,
     return (spacing[along], *spacing[:along], *spacing[along + 1 :])
 
 
-def _solved(bodies: Sequence[_Body], axis: str, method: str, task: Task) -> list[Diffusivity]:
+def _solved(bodies: Sequence[_Body], axis: str, solver: str, task: Task) -> list[Diffusivity]:
     # Exact where all layers have the same section, be it none; the others are solved.
     exact = [body.exact(task.concentration) for body in bodies]
     unsolved = [body.conductivity for body, known in zip(bodies, exact, strict=True) if not known]
-    solved = iter(METHODS[method](unsolved, task) if unsolved else ())
+    solved = iter(SOLVERS[solver](unsolved, task) if unsolved else ())
     return [
-        body.result(known or next(solved), axis, method)
+        body.result(known or next(solved), axis, solver)
         for body, known in zip(bodies, exact, strict=True)
     ]
 
@@ -314,12 +321,12 @@ class _Body:
         conductivity = conductivity_of(v, values)
         mean = float(conductivity.mean(dtype=float))
         clusters = Clusters.of_mask(conductivity > 0)
-        conductivity *= clusters.through(axis, periodic=periodic)
+        conductivity *= clusters.through(axis, periodic_sides=periodic)
         return cls(np.moveaxis(conductivity, axis_index(axis), 0), clusters.voxels, mean)
 
     @classmethod
     def of_clusters(cls, clusters: Clusters, axis: str, periodic: bool = False) -> _Body:
-        mask = clusters.through(axis, periodic=periodic)
+        mask = clusters.through(axis, periodic_sides=periodic)
         mean = clusters.voxels / mask.size
         return cls(np.moveaxis(mask, axis_index(axis), 0), clusters.voxels, mean)
 
@@ -335,7 +342,7 @@ class _Body:
             c = profile[:, np.newaxis, np.newaxis] * (self.conductivity != 0)
         return Solution(float(section.mean(dtype=float)), concentration=c)
 
-    def result(self, solution: Solution, axis: str, method: str) -> Diffusivity:
+    def result(self, solution: Solution, axis: str, solver: str) -> Diffusivity:
         c = solution.concentration
         if c is not None:
             c = np.moveaxis(c, 0, axis_index(axis))
@@ -344,6 +351,6 @@ class _Body:
             volume_fraction=self.voxels / self.conductivity.size,
             mean_diffusivity=self.mean,
             percolating_fraction=percolating / max(self.voxels, 1),
-            method=method,
+            solver=solver,
             **(solution._asdict() | {"concentration": c}),
         )

@@ -251,7 +251,7 @@ def _device(name: str | None) -> torch.device:
     """The device asked for, else a GPU if there is one."""
     import torch
 
-    from metrics.solver.methods import check_device
+    from metrics.machine.devices import check_device
 
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.io.volumes import write_slices
+from metrics.machine.devices import check_device
 from metrics.machine.memory import check_memory
-from metrics.solver.methods import check_device
 from metrics.volume import AXES, InputError, Phase, Volume, periodic_axes
 from slicegan.checkpoint import Model
 from slicegan.config import Material

@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -42,22 +41,14 @@ def data_path() -> Callable[[str], Path]:
     return find
 
 
-@pytest.fixture(params=["taufactor", "multigrid", "multigrid by torch"])
+@pytest.fixture(params=["taufactor", "multigrid", "multigrid_on_arrays"])
 def solver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each solver of the effective diffusivity in turn as the default."""
-    from metrics.diffusivity import effective_diffusivity
-    from metrics.solver import methods
-    from metrics.solver.arrays import Stencils
+    from metrics.diffusivity import effective_diffusivities, effective_diffusivity
 
-    method, _, library = request.param.partition(" by ")
-    defaults = effective_diffusivity.__kwdefaults__ | {"method": method}
-    monkeypatch.setattr(effective_diffusivity, "__kwdefaults__", defaults)
-    if library:
-
-        def systems(bodies: list[Any], task: methods.Task) -> list[Any]:
-            return [(Stencils(bodies, task.spacing, "cpu", periodic=task.periodic), bodies)]
-
-        monkeypatch.setattr(methods, "_systems", systems)
+    for function in (effective_diffusivities, effective_diffusivity):
+        defaults = function.__kwdefaults__ | {"solver": request.param}
+        monkeypatch.setattr(function, "__kwdefaults__", defaults)
     return request.param
 
 

@@ -61,7 +61,7 @@ LARGEST = {"PoreSpy": 256, "OpenImpala": 64}
 
 def multigrid(labels: Labels, phase: int, device: str, tol: float = 2e-3) -> Answer:
     found = effective_diffusivity(
-        labels, phase=phase, axis="z", method="multigrid", tol=tol, device=device
+        labels, phase=phase, axis="z", solver="multigrid", tol=tol, device=device
     )
     return found.value, found.iterations
 

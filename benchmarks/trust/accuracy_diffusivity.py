@@ -90,8 +90,8 @@ def row(name: str, body: Body) -> dict[str, object]:
     """Values of one body, and how far ours is from the others."""
     volume = body.make()
     ours = effective_diffusivity(
-        volume, diffusivities=body.diffusivities, axis=body.axis, periodic=body.periodic,
-        method="multigrid",
+        volume, diffusivities=body.diffusivities, axis=body.axis, periodic_sides=body.periodic,
+        solver="multigrid",
     )  # fmt: skip
     conductivity = conductivity_of(volume, body.diffusivities)
     exact = sparse_diffusivity(conductivity, body.axis, volume.spacing, periodic=body.periodic)
@@ -99,7 +99,7 @@ def row(name: str, body: Body) -> dict[str, object]:
     if body.for_taufactor:
         (phase,) = body.diffusivities
         theirs = effective_diffusivity(
-            volume, phase=phase, axis=body.axis, method="taufactor", tol=1e-4, throw=False
+            volume, phase=phase, axis=body.axis, solver="taufactor", tol=1e-4, throw=False
         ).value
     return {
         "body": name,

@@ -59,7 +59,7 @@ def _measure(volume: Volume, transport: bool) -> Iterator[tuple[str, str, str, f
                 yield f"S2 at {lag} voxels", phase.name, axis, float(s2.axis[axis][lag])
     if transport:
         first = volume.phases[0]
-        found = effective_diffusivity(volume, phase=first.label, axis="z", method="multigrid")
+        found = effective_diffusivity(volume, phase=first.label, axis="z", solver="multigrid")
         yield "effective_diffusivity", first.name, "z", found.value
 
 

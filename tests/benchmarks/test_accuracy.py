@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from benchmarks.trust.accuracy_diffusivity import AGREEMENT, AGREEMENT_TAUFACTOR, BODIES, row
-from metrics import Volume, diffusivity_tensor, effective_diffusivity, shapes
+from metrics import (
+    Volume,
+    diffusivity_tensor,
+    effective_diffusivities,
+    effective_diffusivity,
+    shapes,
+)
 from metrics.volume import InputError
 
 
@@ -55,7 +61,7 @@ def test_flat_voxels_are_a_stretched_body() -> None:
     flat = shapes.gaussian_random_field(
         (24, 48, 48), correlation_length=6, seed=2, fractions=(0.5, 0.5)
     ).volume.labels
-    options = {"phase": 0, "axis": "z", "method": "multigrid", "tol": 1e-5}
+    options = {"phase": 0, "axis": "z", "solver": "multigrid", "tol": 1e-5}
     one = effective_diffusivity(Volume(flat, (2.0, 1.0, 1.0)), **options).value
     other = effective_diffusivity(np.repeat(flat, 2, axis=0), **options).value
     # Twice as many layers resolve more of each bend: 3 %.
@@ -73,7 +79,7 @@ def test_isotropic_fields_lie_below_the_upper_bound_of_hashin_and_shtrikman(
         ).volume
         for seed in range(4)
     ]
-    found = effective_diffusivity(fields, phase=0, axis="z", method="multigrid")
+    found = effective_diffusivities(fields, phase=0, axis="z", solver="multigrid")
     phi = np.mean([one.volume_fraction for one in found])
     assert np.mean([one.value for one in found]) < 2 * phi / (3 - phi)
     assert all(one.value <= one.volume_fraction for one in found)

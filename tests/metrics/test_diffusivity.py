@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from benchmarks.trust.sparse_diffusion import sparse_diffusivity
 from metrics import shapes
-from metrics.diffusivity import effective_diffusivity
-from metrics.solver.methods import Task, by_taufactor
+from metrics.diffusivity import effective_diffusivities, effective_diffusivity
+from metrics.solver.task import Task
+from metrics.solver.taufactor import by_taufactor
 from metrics.volume import AXES, Volume
 
 SPACINGS = [(1.0, 1.0, 1.0), (2.0, 1.0, 0.5), (0.4, 1.5, 1.0)]
@@ -199,7 +200,7 @@ def test_dead_ends_leave_the_value_and_raise_tau():
     cluttered[:6, -2] = 1  # touches the first face only
     cluttered[-5:, -1] = 1  # touches the last face only
     cluttered[8, -2:] = 1  # touches none
-    clean_result, result = effective_diffusivity([clean, cluttered], phase=1, axis="z")
+    clean_result, result = effective_diffusivities([clean, cluttered], phase=1, axis="z")
     assert result.value == clean_result.value
     assert result.percolating_fraction == clean.sum() / cluttered.sum()
     assert result.volume_fraction == cluttered.mean()

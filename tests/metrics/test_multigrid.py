@@ -130,7 +130,7 @@ def test_without_a_new_residual_rounding_stays(system, monkeypatch):
 @pytest.mark.parametrize("periodic", [False, True])
 def test_the_concentration_satisfies_the_equation(system, periodic):
     body = three_phases((16, 15, 14))
-    body *= through_mask((body > 0).astype(np.uint8), phase=1, axis="z", periodic=periodic)
+    body *= through_mask((body > 0).astype(np.uint8), phase=1, axis="z", periodic_sides=periodic)
     equations = system(body, CUBE, periodic=periodic)
     solve(equations, tol=1e-7, max_iterations=300)
     c = equations.concentrations([body])[0].astype(float)
@@ -253,7 +253,9 @@ def test_the_cycle_is_symmetric_and_positive(shape, periodic):
 @pytest.mark.parametrize("periodic", [False, True])
 def test_both_back_ends_run_one_algorithm(shape, spacing, periodic):
     for body in (three_phases(shape), field(shape, 0.6, length=1.0).labels == 0):
-        body = body * through_mask((body > 0).view(np.uint8), phase=1, axis="z", periodic=periodic)
+        body = body * through_mask(
+            (body > 0).view(np.uint8), phase=1, axis="z", periodic_sides=periodic
+        )
         one, other = (make(body, spacing, periodic=periodic) for make in BACK_ENDS.values())
         flows = [solve(equations, tol=1e-5, max_iterations=200) for equations in (one, other)]
         # Rounding may let one meet the tolerance a check before the other.

@@ -1,0 +1,21 @@
+"""Devices that torch can work on."""
+
+from __future__ import annotations
+
+from metrics.volume import InputError
+
+
+def check_device(device: str | None) -> None:
+    """Raise `InputError` for a torch device that is unknown or not there; None is the CPU."""
+    if device is None:
+        return
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        kind = ""
+    if kind not in ("cpu", "cuda"):
+        raise InputError(f"unknown device {device!r}: use cpu or cuda")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"no device {device!r} on this machine: use cpu")
