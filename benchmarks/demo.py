@@ -9,18 +9,20 @@ fraction of the snow: equal porosity is not equal microstructure. Run with ``mak
 from __future__ import annotations
 
 import argparse
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import datasets
-from metrics.command import comparing as command
+from benchmarks.script import Script
+from metrics.command.comparing import main as compare
 from metrics.fraction import volume_fraction
 from metrics.io.volumes import write
-from metrics.volume import InputError, Volume
+from metrics.volume import Volume
 from slicegan.generation import generate
 
+SCRIPT = Script("demo", __doc__)
 SEED = 0
 COUNT = 4
 # PoreSpy's default. The field's autocovariance then falls to 1/e at 3.9 voxels, the snow's at 3.0.
@@ -43,30 +45,24 @@ def random_twin(real: Volume, *, seed: int = SEED) -> Volume:
     return Volume(labels, spacing=real.spacing, unit=real.unit, phases=real.phases)
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for all it writes")
-    out = parser.parse_args(argv).out
-    try:
-        real = datasets.load("snow")
-        others = {
-            RANDOM: [random_twin(real)],
-            GENERATED: generate("snow", real.shape, seed=SEED, count=COUNT),
-        }
-    except InputError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
-    out.mkdir(parents=True, exist_ok=True)
-    write(real, out / f"{REAL}.tif")
+def main(argv: Sequence[str] | None = None) -> int:
+    return SCRIPT.run(SCRIPT.parser(out=Path("demo")), argv, work)
+
+
+def work(args: argparse.Namespace, command: str) -> int:
+    real = datasets.load("snow")
+    others = {
+        RANDOM: [random_twin(real)],
+        GENERATED: generate("snow", real.shape, seed=SEED, count=COUNT),
+    }
+    args.out.mkdir(parents=True, exist_ok=True)
+    write(real, args.out / f"{REAL}.tif")
     for name, volumes in others.items():
         print(f"\n{name.replace('_', ' ')} against the tomogram", flush=True)
         for index, volume in enumerate(volumes):
-            write(volume, out / f"{name}_{index}.tif")
-        files = [str(out / f"{name}_*.tif"), str(out / f"{REAL}.tif")]
-        if status := command.main([*files, "--out", str(out / name)]):
+            write(volume, args.out / f"{name}_{index}.tif")
+        files = [str(args.out / f"{name}_*.tif"), str(args.out / f"{REAL}.tif")]
+        if status := compare([*files, "--out", str(args.out / name)]):
             return status
     return 0
 

@@ -15,24 +15,21 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import datasets
+from benchmarks.script import Script
 from benchmarks.validation.cases import middle_slice
-from metrics.command.arguments import Parser
-from metrics.command.ending import exit_status
 from metrics.files import one_line, replacing
 from metrics.io.volumes import write
 
+SCRIPT = Script("export", __doc__)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = Parser(
-        prog="export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = SCRIPT.parser(out=Path())
     parser.add_argument("name", choices=tuple(datasets.DATASETS), metavar="NAME")
-    parser.add_argument("--out", type=Path, default=Path(), help="folder (the present one)")
-    args = parser.parse_args(argv)
-    return exit_status(parser.prog, lambda: run(args))
+    return SCRIPT.run(parser, argv, work)
 
 
-def run(args: argparse.Namespace) -> int:
+def work(args: argparse.Namespace, command: str) -> int:
     volume = datasets.load(args.name)
     with one_line(args.out, "made", "choose another folder"):
         args.out.mkdir(parents=True, exist_ok=True)

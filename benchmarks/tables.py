@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +10,6 @@ from metrics.machine.provenance import machine, versions
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-def module_command(name: str, argv: Sequence[str] | None) -> str:
-    """The command as a user would type it from the root of a checkout."""
-    return shlex.join(
-        ["python", "-m", f"benchmarks.{name}", *(sys.argv[1:] if argv is None else argv)]
-    )
 
 
 def device_name(device: str) -> str:

@@ -16,7 +16,6 @@ measures and writes ``results/ambiguity_nmc-slice.csv`` and a page.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,13 +25,16 @@ import torch
 
 from benchmarks import datasets
 from benchmarks.making.train_pretrained import start
-from benchmarks.tables import module_command, write_result
+from benchmarks.script import Script
+from benchmarks.tables import write_result
 from benchmarks.validation.cases import CASES, STUDIES
 from metrics.comparison.subvolumes import plan_subvolumes
 from metrics.description import describe
 from metrics.intervals import mean
 from metrics.volume import InputError, Volume
 from slicegan.generation import generate
+
+SCRIPT = Script("making.ambiguity", __doc__)
 
 KEYS = ["metric", "phase"]
 
@@ -97,25 +99,21 @@ def measured(args: argparse.Namespace) -> pd.DataFrame:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = SCRIPT.parser()
     parser.add_argument("name", choices=tuple(CASES))
     parser.add_argument("--seeds", type=int, default=4, help="training seeds 0, 1, ... (4)")
     parser.add_argument("--volumes", type=int, default=4, help="of each generator (4)")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs (runs)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
-    args = parser.parse_args(argv)
-    try:
-        if min(args.seeds, args.volumes) < 2:
-            raise InputError("--seeds and --volumes must be 2 or more to have a spread")
-        table = measured(args)
-    except InputError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
+    return SCRIPT.run(parser, argv, work)
+
+
+def work(args: argparse.Namespace, command: str) -> int:
+    if min(args.seeds, args.volumes) < 2:
+        raise InputError("--seeds and --volumes must be 2 or more to have a spread")
+    table = measured(args)
     facts = {
-        "command": module_command("ambiguity", argv),
+        "command": command,
         "training": CASES[args.name].slices(datasets.load(CASES[args.name].dataset)),
         "seeds": f"of training 0 to {args.seeds - 1}; of volumes 0 to {args.volumes - 1}",
     }
@@ -123,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_result(
         stem,
         f"How much one slice says: {args.name}",
-        (__doc__ or "").partition("\n\n")[2],
+        SCRIPT.text,
         table,
         facts,
     )

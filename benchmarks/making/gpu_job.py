@@ -19,8 +19,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.datasets import DATASETS
+from benchmarks.script import Script
 from benchmarks.validation.cases import CASES, STUDIES
 from slicegan.checkpoint import SUFFIX
+
+SCRIPT = Script("making.gpu_job", __doc__)
 
 MATERIALS = ("nmc", "berea")
 SIDE, COUNT = 128, 16
@@ -87,20 +90,21 @@ def finished(command: list[str]) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = SCRIPT.parser(out=None)
     parser.add_argument("--reference", type=Path, required=True, help="checkout of the original")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/gpu"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
-    args = parser.parse_args(argv)
-    for result, command in stages(args.out, args.reference, args.seed, args.device):
+    return SCRIPT.run(parser, argv, work)
+
+
+def work(args: argparse.Namespace, command: str) -> int:
+    for result, words in stages(args.out, args.reference, args.seed, args.device):
         if result.exists():
             continue
         result.parent.mkdir(parents=True, exist_ok=True)
-        print(f"\n{result}: python {' '.join(command)}", flush=True)
-        if status := finished([sys.executable, *command]):
+        print(f"\n{result}: python {' '.join(words)}", flush=True)
+        if status := finished([sys.executable, *words]):
             return status
         if result.name == "done":  # training leaves no file of its own that says it has ended
             result.touch()

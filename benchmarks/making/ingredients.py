@@ -24,15 +24,19 @@ import pandas as pd
 import tifffile
 import torch
 
-from benchmarks.tables import module_command, write_result
+from benchmarks.script import Script
+from benchmarks.tables import write_result
 from metrics.files import replacing
 from metrics.shapes import overlapping_spheres
+from metrics.volume import InputError
 from slicegan.checkpoint import load_model
 from slicegan.config import DataConfig
 from slicegan.fidelity import judge
 from slicegan.generation import generate
 from slicegan.runs import LAST, Run
 from slicegan.settings import override, preset
+
+SCRIPT = Script("making.ingredients", __doc__)
 
 RADIUS, FRACTION, SIDE = 6, 0.4, 256
 TEST_VOLUMES, TEST_SIDE = 4, 96
@@ -111,14 +115,16 @@ def summarise(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = SCRIPT.parser()
     parser.add_argument("--seeds", type=int, default=3, help="runs of each variant (3)")
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS), help="of the table (all)")
     parser.add_argument("--cache", type=Path, default=Path("ingredients.json"), help="rows so far")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
-    args = parser.parse_args(argv)
+    return SCRIPT.run(parser, argv, work)
+
+
+def work(args: argparse.Namespace, command: str) -> int:
+    if unknown := sorted(set(args.variants) - set(VARIANTS)):
+        raise InputError(f"no variant {unknown[0]}: there are {', '.join(VARIANTS)}")
     rows = json.loads(args.cache.read_text()) if args.cache.exists() else []
     # Only rows of today's settings count.
     rows = [row for row in rows if VARIANTS.get(row["variant"]) == row["settings"]]
@@ -141,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         (__doc__ or "").partition("\n\n")[2].rpartition("\n\n")[0],
         table,
         {
-            "command": module_command("ingredients", argv),
+            "command": command,
             "seeds": f"of training from 0 on, of fresh volumes 0 to {TEST_VOLUMES - 1}",
             "device": f"cpu, {torch.get_num_threads()} threads",
         },

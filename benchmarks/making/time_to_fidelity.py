@@ -11,7 +11,6 @@ cards of shipped generators.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,12 +19,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.tables import module_command, write_result
+from benchmarks.script import Script
+from benchmarks.tables import write_result
 from metrics.volume import InputError
 from slicegan.config import Config
 from slicegan.fidelity import S2_BAR
 from slicegan.record import read_record
 from slicegan.settings import preset, presets
+
+SCRIPT = Script("making.time_to_fidelity", __doc__)
 
 
 def row_of(folder: Path) -> dict[str, Any]:
@@ -79,24 +81,20 @@ def _differences(config: Config, other: Config) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = SCRIPT.parser()
     parser.add_argument("run", type=Path, nargs="+", help="folders of runs")
     parser.add_argument("--note", default="none", help="what else a reader should know")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
-    args = parser.parse_args(argv)
-    try:
-        table = pd.DataFrame([row_of(folder) for folder in args.run])
-    except InputError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
+    return SCRIPT.run(parser, argv, work)
+
+
+def work(args: argparse.Namespace, command: str) -> int:
+    table = pd.DataFrame([row_of(folder) for folder in args.run])
     write_result(
         args.out / "learning",
         "How long training takes",
-        (__doc__ or "").partition("\n\n")[2],
+        SCRIPT.text,
         table,
-        {"command": module_command("learning", argv), "note": args.note},
+        {"command": command, "note": args.note},
     )
     print(table.to_string(index=False))
     return 0

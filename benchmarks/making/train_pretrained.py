@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,8 +20,9 @@ import torch
 
 from benchmarks import datasets
 from benchmarks.making.time_to_fidelity import settings_of
-from benchmarks.tables import module_command
+from benchmarks.script import Script
 from benchmarks.validation.cases import CASES
+from metrics.command.arguments import Parser
 from metrics.comparison.comparing import compare
 from metrics.comparison.plan import COMPARED_METRICS
 from metrics.files import replacing
@@ -36,6 +36,8 @@ from slicegan.runs import Run
 
 if TYPE_CHECKING:
     import pandas as pd
+
+SCRIPT = Script("making.train_pretrained", __doc__)
 
 TEST_VOLUMES = 8
 TEST_SIDE = 128
@@ -118,10 +120,8 @@ def _records(table: pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]
     return records
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _parser() -> Parser:
+    parser = SCRIPT.parser(out=None)
     parser.add_argument("name", choices=tuple(CASES))
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs (runs)")
     parser.add_argument("--seed", type=int, default=0, help="of training (0)")
@@ -131,29 +131,24 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = _parser()
-    args = parser.parse_args(argv)
-    command = module_command("train_pretrained", argv)
-    try:
-        device, folder = torch.device(args.device), args.runs / f"{args.name}_{args.seed}"
-        run = start(args.name, folder, seed=args.seed, device=device)
-        if not run.train(progress=True):
-            print(f"stopped; the same command goes on: {command}")
-            return 130
-        file = args.out / f"{args.name}.safetensors"
-        args.out.mkdir(parents=True, exist_ok=True)
-        model = load_model(folder)
-        errors = json.loads(model.facts["fidelity"])
-        save_model(model, file, half=True)
-        volumes = generate(str(file), TEST_SIDE, seed=0, count=TEST_VOLUMES)
-        with replacing(file.with_suffix(".json")) as temporary:
-            text = json.dumps(
-                card(args.name, run, errors, volumes, command), indent=2, allow_nan=False
-            )
-            temporary.write_text(text + "\n", encoding="utf-8")
-    except InputError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
+    return SCRIPT.run(_parser(), argv, work)
+
+
+def work(args: argparse.Namespace, command: str) -> int:
+    device, folder = torch.device(args.device), args.runs / f"{args.name}_{args.seed}"
+    run = start(args.name, folder, seed=args.seed, device=device)
+    if not run.train(progress=True):
+        print(f"stopped; the same command goes on: {command}")
+        return 130
+    file = args.out / f"{args.name}.safetensors"
+    args.out.mkdir(parents=True, exist_ok=True)
+    model = load_model(folder)
+    errors = json.loads(model.facts["fidelity"])
+    save_model(model, file, half=True)
+    volumes = generate(str(file), TEST_SIDE, seed=0, count=TEST_VOLUMES)
+    with replacing(file.with_suffix(".json")) as temporary:
+        text = json.dumps(card(args.name, run, errors, volumes, command), indent=2, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
     print(file)
     return 0
 

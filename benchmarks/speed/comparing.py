@@ -27,11 +27,14 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import datasets
-from benchmarks.tables import module_command, write_result
+from benchmarks.script import Script
+from benchmarks.tables import write_result
 from metrics.comparison.measuring import ALL_METRICS
 from metrics.io.volumes import write
 from metrics.volume import Volume
 from slicegan.generation import generate
+
+SCRIPT = Script("speed.comparing", __doc__)
 
 ROOT = Path(__file__).parents[2]
 SIDE = 256
@@ -69,14 +72,14 @@ def row(label: str, checkout: Path, gen: Volume, real: Volume) -> dict[str, Any]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = SCRIPT.parser()
     parser.add_argument("--label", required=True, help="of the row")
     parser.add_argument("--checkout", type=Path, default=ROOT, help="whose compare.py (this one)")
     parser.add_argument("--size", type=int, default=SIDE, help="side of the volumes (%(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
-    args = parser.parse_args(argv)
+    return SCRIPT.run(parser, argv, work)
+
+
+def work(args: argparse.Namespace, command: str) -> int:
     corner = (slice(args.size),) * 3
     real = datasets.load("nmc").crop(corner)
     new = row(args.label, args.checkout.resolve(), generate("nmc", args.size), real)
@@ -88,9 +91,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_result(
         args.out / "speed_compare",
         "The whole comparison",
-        (__doc__ or "").split("\n\n", 2)[2],
+        SCRIPT.text,
         table,
-        {"command of the last row": module_command("speed_compare", argv), "seed": 0},
+        {"command of the last row": command, "seed": 0},
     )
     print(table.T.to_string(header=False))
     return 0

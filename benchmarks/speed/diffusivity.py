@@ -33,13 +33,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks import datasets
+from benchmarks.script import Script
 from benchmarks.speed.measuring import MEMORY_FLOOR, WARM_UP
 from benchmarks.speed.turns import measured_in_turn, serve
-from benchmarks.tables import device_name, module_command, write_result
+from benchmarks.tables import device_name, write_result
+from metrics.command.arguments import Parser
 from metrics.connectivity import through_mask
 from metrics.diffusivity import effective_diffusivity
 from metrics.files import replacing
 from metrics.solver.cells_grid import grids
+
+SCRIPT = Script("speed.diffusivity", __doc__)
 
 Labels = NDArray[np.uint8]
 Answer = tuple[float, int | None]  # D_eff, and iterations where they are told
@@ -248,23 +252,23 @@ def beside(rows: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _parser() -> Parser:
+    parser = SCRIPT.parser()
     parser.add_argument("--cases", nargs="+", choices=tuple(CASES), default=list(CASES)[:3])
     parser.add_argument("--sizes", nargs="+", type=int, default=[64, 128, 192, 256, 400])
     parser.add_argument(
         "--peers", nargs="+", choices=tuple(SOLVERS)[2:], default=["TauFactor", "PoreSpy"]
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = _parser().parse_args(argv)
+    return SCRIPT.run(_parser(), argv, work)
+
+
+def work(args: argparse.Namespace, command: str) -> int:
     if args.serve:
         solver, case, size = args.serve
         serve_solver(solver, case, int(size), args.device)
@@ -288,7 +292,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ignore_index=True,
     )
     facts = {
-        "command": module_command("speed_diffusivity", argv),
+        "command": command,
         "repeats": f"ours {REPEATS}, median; peers 1",
         "device": device_name(args.device),
         "threads": os.cpu_count(),
@@ -298,7 +302,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     with replacing(args.out / "speed_diffusivity.png") as temporary:
         figure(rows, temporary)
-    text = (__doc__ or "").split("\n\n", 2)[2]
+    text = SCRIPT.text
     text += "\n![time over voxels](speed_diffusivity.png)"
     write_result(
         args.out / "speed_diffusivity", "Effective diffusivity beside the peers", text,

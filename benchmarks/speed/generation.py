@@ -29,9 +29,10 @@ import pandas as pd
 import torch
 from torch import nn
 
+from benchmarks.script import Script
 from benchmarks.speed.original import commit_of
 from benchmarks.speed.turns import measured_in_turn, serve
-from benchmarks.tables import device_name, module_command, write_result
+from benchmarks.tables import device_name, write_result
 from metrics.io.volumes import read
 from metrics.volume import InputError, Phase
 from slicegan.checkpoint import Model
@@ -40,6 +41,8 @@ from slicegan.generation import generate, stream
 from slicegan.latent import latent_noise
 from slicegan.networks import Generator, initialise
 from slicegan.settings import preset
+
+SCRIPT = Script("speed.generation", __doc__)
 
 WHOLE, STREAMED, ORIGINAL = "ours, whole", "ours, streamed", "original"
 PAPER, SMALL = "512,256,128,64", "64,48,32,24"
@@ -152,9 +155,7 @@ def rows_of(filters: str, size: int, ways: Sequence[str], args: argparse.Namespa
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = SCRIPT.parser()
     parser.add_argument("--reference", type=Path, help="checkout of the original")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256], metavar="N")
@@ -174,19 +175,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="also stream a volume of this side (1024), with the last of the networks",
     )
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
-    args = parser.parse_args(argv)
-    try:
-        if args.serve:
-            way, filters, size = args.serve
-            serve_way(way, filters, int(size), args)
-        else:
-            run(args, module_command("speed_generate", argv))
-    except InputError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
+    return SCRIPT.run(parser, argv, work)
+
+
+def work(args: argparse.Namespace, command: str) -> int:
+    if args.serve:
+        way, filters, size = args.serve
+        serve_way(way, filters, int(size), args)
+    else:
+        run(args, command)
     return 0
 
 
@@ -212,7 +211,7 @@ def run(args: argparse.Namespace, command: str) -> None:
     write_result(
         args.out / "speed_generate",
         "Generating beside the original's network",
-        (__doc__ or "").partition("\n\n")[2],
+        SCRIPT.text,
         table,
         {
             "command": command,

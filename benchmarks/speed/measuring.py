@@ -27,9 +27,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks import datasets
+from benchmarks.script import Script
 from benchmarks.speed.turns import measured_in_turn, serve
-from benchmarks.tables import module_command, write_result
+from benchmarks.tables import write_result
+from metrics.command.arguments import Parser
 from metrics.io.volumes import read
+
+SCRIPT = Script("speed.measuring", __doc__)
 
 Labels = NDArray[np.uint8]
 LAG = 64
@@ -256,21 +260,21 @@ def import_seconds(repeats: int) -> float:
     return median(start("import metrics") - start("pass") for _ in range(repeats))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _parser() -> Parser:
+    parser = SCRIPT.parser()
     parser.add_argument("--volume", type=Path, help="of three phases (the data set nmc)")
     parser.add_argument("--size", type=int, default=256, help="side of the volume (256, whole)")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", choices=tuple(ROWS), help="one row")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = _parser().parse_args(argv)
+    return SCRIPT.run(_parser(), argv, work)
+
+
+def work(args: argparse.Namespace, command: str) -> int:
     if args.serve:
         name, side = args.serve
         serve_side(name, side, load(args.volume, args.size))
@@ -282,10 +286,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_result(
         args.out / "speed",
         "Speed and memory beside the peers",
-        (__doc__ or "").partition("\n\n")[2],
+        SCRIPT.text,
         table,
         {
-            "command": module_command("speed", argv),
+            "command": command,
             "volume": f"{volume.name}, {args.size}^3 of it",
             "repeats": f"{args.repeats}, median",
             "threads": os.cpu_count(),

@@ -41,12 +41,15 @@ import pandas as pd
 import psutil
 import torch
 
+from benchmarks.script import Script
 from benchmarks.speed.meter import Finished, Meter
 from benchmarks.speed.original import commit_of
 from benchmarks.speed.turns import in_turn
-from benchmarks.tables import device_name, module_command, write_result
+from benchmarks.tables import device_name, write_result
 from metrics.shapes import gaussian_random_field
 from metrics.volume import InputError
+
+SCRIPT = Script("speed.training", __doc__)
 
 # `slicegan` is imported only inside functions: in one process it is the original's.
 ORIGINAL = "original"
@@ -190,9 +193,7 @@ def row_of(name: str, answers: Sequence[dict[str, float]]) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = SCRIPT.parser()
     parser.add_argument("--reference", type=Path, required=True, help="checkout of the original")
     parser.add_argument("--device", choices=tuple(WIDTH), default="cpu")
     parser.add_argument(
@@ -206,17 +207,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--repeats", type=int, default=3, help="turns (3)")
     parser.add_argument("--seed", type=int, default=0, help="of the image and the networks")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
-    args = parser.parse_args(argv)
+    return SCRIPT.run(parser, argv, work)
+
+
+def work(args: argparse.Namespace, command: str) -> int:
     args.width = args.width or WIDTH[args.device]
-    try:
-        if args.serve:
-            return serve(args)
-        return run(args, module_command("speed_training", argv))
-    except InputError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
+    if args.serve:
+        return serve(args)
+    return run(args, command)
 
 
 def serve(args: argparse.Namespace) -> int:
@@ -244,7 +243,7 @@ def run(args: argparse.Namespace, command: str) -> int:
     write_result(
         args.out / "speed_training",
         "Training beside the original SliceGAN",
-        (__doc__ or "").partition("\n\n")[2],
+        SCRIPT.text,
         table,
         {
             "command": command,

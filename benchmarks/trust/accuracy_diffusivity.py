@@ -11,17 +11,19 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from benchmarks import datasets
-from benchmarks.tables import module_command, write_result
+from benchmarks.script import Script
+from benchmarks.tables import write_result
 from benchmarks.trust.sparse_diffusion import sparse_diffusivity
 from metrics import shapes
 from metrics.diffusivity import conductivity_of, effective_diffusivity
 from metrics.volume import Volume
+
+SCRIPT = Script("trust.accuracy_diffusivity", __doc__)
 
 # Relative, and what the project asks for. The value's error is about the square of the spread of
 # fluxes that the default tolerates, 2e-3: 4e-6, in thin volumes of flat voxels ten times that.
@@ -114,19 +116,19 @@ def row(name: str, body: Body) -> dict[str, object]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
-    args = parser.parse_args(argv)
+    parser = SCRIPT.parser()
+    return SCRIPT.run(parser, argv, work)
+
+
+def work(args: argparse.Namespace, command: str) -> int:
     table = pd.DataFrame([row(name, body) for name, body in BODIES.items()])
     worst = table["multigrid / sparse - 1"].abs().max()
     write_result(
         args.out / "accuracy_diffusivity",
         "Accuracy of the effective diffusivity",
-        (__doc__ or "").split("\n\n", 1)[1],
+        SCRIPT.text,
         table,
-        {"command": module_command("accuracy", argv), "largest difference": f"{worst:.1e}"},
+        {"command": command, "largest difference": f"{worst:.1e}"},
     )
     return 0
 

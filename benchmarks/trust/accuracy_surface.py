@@ -12,16 +12,18 @@ import argparse
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import pi
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.tables import module_command, write_result
+from benchmarks.script import Script
+from benchmarks.tables import write_result
 from metrics import surface
 from metrics.shapes import Body, gaussian_random_field, overlapping_spheres, sphere
 from metrics.volume import Volume
+
+SCRIPT = Script("trust.accuracy_surface", __doc__)
 
 SEEDS = range(4)
 SIDE = 96  # voxels of periodic bodies
@@ -126,11 +128,11 @@ def _estimates(volume: Volume) -> Iterator[tuple[str, float]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
-    args = parser.parse_args(argv)
+    parser = SCRIPT.parser()
+    return SCRIPT.run(parser, argv, work)
+
+
+def work(args: argparse.Namespace, command: str) -> int:
     lines = []
     for body, make in BODIES.items():
         found = measure(make)
@@ -139,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             line[name] = round(found[name][0], 1)
         lines.append(line | {"standard error": round(found["crofton"][1], 1)})
     table = pd.DataFrame(lines)
-    facts = {"command": module_command("accuracy_surface", argv), "seeds": list(SEEDS)}
+    facts = {"command": command, "seeds": list(SEEDS)}
     title, _, text = (__doc__ or "").partition("\n\n")
     write_result(args.out / "accuracy_surface", title.rstrip("."), text, table, facts)
     print(table.to_string(index=False))

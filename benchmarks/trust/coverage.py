@@ -16,13 +16,13 @@ import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.tables import module_command, write_result
+from benchmarks.script import Script
+from benchmarks.tables import write_result
 from metrics.comparison.answer import CURVE
 from metrics.comparison.measuring import Measured, Question, measure_all
 from metrics.comparison.plan import COMPARED_METRICS
@@ -30,6 +30,8 @@ from metrics.comparison.verdicts import Tables, tabulate
 from metrics.machine.workers import in_parallel
 from metrics.shapes import gaussian_random_field, plurigaussian
 from metrics.volume import Volume
+
+SCRIPT = Script("trust.coverage", __doc__)
 
 SIDE = 32  # voxels of a sub-volume
 MARGIN = 0.05
@@ -187,15 +189,14 @@ def summarise_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = SCRIPT.parser()
     parser.add_argument("--pairs", type=int, default=200, help="of each law (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=-1, help="processes (all cores)")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
-    args = parser.parse_args(argv)
+    return SCRIPT.run(parser, argv, work)
 
+
+def work(args: argparse.Namespace, command: str) -> int:
     from tqdm import tqdm
 
     jobs = [(pair, law, args.seed) for law in LAWS for pair in range(args.pairs)]
@@ -205,7 +206,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"{args.pairs} pairs of samples of sub-volumes of {SIDE}^3 voxels, windows of Gaussian "
         f"random fields, all metrics of `compare`, margin {MARGIN:.0%}; in % of the pairs"
     )
-    facts = {"command": module_command("coverage", argv), "seed": args.seed}
+    facts = {"command": command, "seed": args.seed}
     write_result(
         args.out / "coverage",
         "How often the answer is right",

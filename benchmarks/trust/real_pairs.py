@@ -9,15 +9,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks import datasets
-from benchmarks.tables import module_command, write_result
+from benchmarks.script import Script
+from benchmarks.tables import write_result
 from metrics.comparison.comparing import compare
 from metrics.report.page import terminal_table
-from metrics.volume import Volume
+from metrics.volume import InputError, Volume
+
+SCRIPT = Script("trust.real_pairs", __doc__)
 
 Samples = tuple[list[Volume], list[Volume]]
 
@@ -67,14 +69,15 @@ CASES = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = SCRIPT.parser()
     parser.add_argument("cases", nargs="*", default=list(CASES), help="of the two above (both)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
-    args = parser.parse_args(argv)
+    return SCRIPT.run(parser, argv, work)
 
+
+def work(args: argparse.Namespace, command: str) -> int:
+    if unknown := sorted(set(args.cases) - set(CASES)):
+        raise InputError(f"no case {unknown[0]}: there are {', '.join(CASES)}")
     for name in args.cases:
         case = CASES[name]
         gen, real = case.samples()
@@ -89,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = comparison.settings
         shape = "x".join(map(str, settings["subvolume"]))
         facts = {
-            "command": module_command("pairs", argv),
+            "command": command,
             "seed": args.seed,
             "sub-volumes": f"{settings['n_gen']} and {settings['n_real']} of {shape} voxels",
             "margin": settings["margin"],

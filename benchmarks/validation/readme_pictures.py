@@ -7,7 +7,6 @@ volume of a material; ``... demo``, after ``make demo``, what that compares and 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,13 +15,16 @@ import pandas as pd
 
 from benchmarks import datasets
 from benchmarks.demo import GENERATED, RANDOM, REAL
+from benchmarks.script import Script
 from benchmarks.validation.cases import CASES, middle_slice
 from benchmarks.validation.figures import cube, phase_legend
 from metrics.io.volumes import read
 from metrics.report.plots import PHASE_COLOURS, VERDICTS, phase_colours
 from metrics.report.style import readable, row_label
-from metrics.volume import InputError, Volume
+from metrics.volume import Volume
 from slicegan.generation import generate
+
+SCRIPT = Script("validation.readme_pictures", __doc__)
 
 SHOWN_SIDE = 128  # voxels of the volumes
 SEED = 1000  # the first of those that `benchmarks/reproduce.py` judges
@@ -111,23 +113,20 @@ def draw_demo(demo: Path, out: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = SCRIPT.parser(out=None)
     parser.add_argument("what", choices=("demo", *CASES))
     parser.add_argument("--demo", type=Path, default=Path("demo"), help="what make demo wrote")
     parser.add_argument("--out", type=Path, help="file (docs/WHAT.png)")
-    args = parser.parse_args(argv)
+    return SCRIPT.run(parser, argv, work)
+
+
+def work(args: argparse.Namespace, command: str) -> int:
     out = args.out or Path("docs") / f"{args.what}.png"
     out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        if args.what == "demo":
-            draw_demo(args.demo, out)
-        else:
-            draw_front(args.what, out)
-    except InputError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
+    if args.what == "demo":
+        draw_demo(args.demo, out)
+    else:
+        draw_front(args.what, out)
     return 0
 
 

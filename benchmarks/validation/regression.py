@@ -15,20 +15,21 @@ from __future__ import annotations
 import argparse
 import copy
 import hashlib
-import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.tables import module_command, write_result
+from benchmarks.script import Script
+from benchmarks.tables import write_result
 from metrics.correlation import two_point_correlation
 from metrics.description import describe
 from metrics.diffusivity import effective_diffusivity
-from metrics.volume import InputError, Volume
+from metrics.volume import Volume
 from slicegan.checkpoint import Model, load_model, pretrained
 from slicegan.generation import generate
+
+SCRIPT = Script("validation.regression", __doc__)
 
 SEEDS, SIDE = range(4), 96
 CHECKED_SIDE = 48
@@ -71,27 +72,23 @@ def checksum(model: Model) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = SCRIPT.parser()
     parser.add_argument("names", nargs="*", help="shipped generators (all)")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
-    args = parser.parse_args(argv)
-    try:
-        models = {name: load_model(name) for name in args.names or pretrained()}
-        tables = [
-            quantities(volumes_of(model)).reset_index().assign(model=name, labels=checksum(model))
-            for name, model in models.items()
-        ]
-    except InputError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
+    return SCRIPT.run(parser, argv, work)
+
+
+def work(args: argparse.Namespace, command: str) -> int:
+    models = {name: load_model(name) for name in args.names or pretrained()}
+    tables = [
+        quantities(volumes_of(model)).reset_index().assign(model=name, labels=checksum(model))
+        for name, model in models.items()
+    ]
     table = pd.concat(tables)[["model", "labels", *KEYS, "mean", "deviation"]]
-    facts = {"command": module_command("regression", argv), "seeds": list(SEEDS), "device": "cpu"}
+    facts = {"command": command, "seeds": list(SEEDS), "device": "cpu"}
     write_result(
         args.out / "regression",
         "What the shipped generators make",
-        (__doc__ or "").partition("\n\n")[2],
+        SCRIPT.text,
         table,
         facts,
     )
