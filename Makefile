@@ -17,12 +17,13 @@ lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-docs: $(INSTALLED)  ## run the notebooks and write build/docs/*.html
+docs: $(INSTALLED)  ## run the notebooks and write the manual, build/docs/index.html
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[docs]"
-	$(BIN)/python -m nbconvert --execute --to html --output-dir build/docs notebooks/*.ipynb
+	$(BIN)/python -m nbconvert --execute --to notebook --output-dir build/notebooks notebooks/*.ipynb
+	$(BIN)/python -m sphinx -q -W --keep-going docs build/docs
 
 clean:  ## remove the virtual environment, the demo and every cache
-	rm -rf $(VENV) demo build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo build docs/gallery docs/api/generated *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find benchmarks metrics slicegan tests -name __pycache__ -prune -exec rm -rf {} +
 
 # spam is a data wheel here: a tomogram is read from it, the package is never imported, so it is
