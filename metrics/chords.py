@@ -8,11 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.arrays import Float64, Int64
 from metrics.machine.compiled import compiled
 from metrics.volume import Volume, as_volume, axis_index
-
-Counts = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +32,8 @@ class Chords:
     """
 
     mean: float
-    lengths: Floats
-    counts: Counts
+    lengths: Float64
+    counts: Int64
     count: int
     cut: int
 
@@ -43,8 +41,8 @@ class Chords:
 class Runs(NamedTuple):
     """Runs of a phase along an axis, by length: entry n counts the runs of n voxels, 0..N."""
 
-    complete: Counts
-    cut: Counts
+    complete: Int64
+    cut: Int64
 
 
 def chord_length(volume: Volume | NDArray[Any], *, phase: int | str, axis: str) -> Chords:

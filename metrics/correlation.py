@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from metrics.arrays import Float64, Int64
 from metrics.lags import check_max_lag
 from metrics.machine.threads import thread_count
 from metrics.volume import AXES, Volume, as_volume
 
-Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 Spectrum = NDArray[np.complex64]
-Counts = NDArray[np.int64]
 
 FFT_ROWS = 16  # lines or planes transformed together: enough for all cores, few enough for memory
 
@@ -46,13 +45,13 @@ class TwoPoint:
         Unit of `r`.
     """
 
-    lags: Counts
-    axis: dict[str, Floats]
-    pairs: dict[str, Counts]
-    r_edges: Floats
-    r: Floats
-    radial: Floats
-    radial_pairs: Counts
+    lags: Int64
+    axis: dict[str, Float64]
+    pairs: dict[str, Int64]
+    r_edges: Float64
+    r: Float64
+    radial: Float64
+    radial_pairs: Int64
     unit: str
 
 
@@ -132,7 +131,7 @@ def two_point_map(
     other: int | str | None = None,
     max_lag: int | None = None,
     periodic: bool = False,
-) -> tuple[Floats, Counts]:
+) -> tuple[Float64, Int64]:
     """Two-point correlation at every lag vector up to max_lag along each axis.
 
     Parameters, estimator and errors as in `two_point_correlation`.
@@ -164,7 +163,7 @@ def _reach(v: Volume, max_lag: int) -> list[int]:
 
 def _map(
     v: Volume, phase: int | str, other: int | str | None, reach: Sequence[int], periodic: bool
-) -> tuple[Floats, Counts]:
+) -> tuple[Float64, Int64]:
     """Map of all lags; of one phase only those with z >= 0: opposite ones are the same pairs."""
     lags = [np.arange(-lag, lag + 1) for lag in reach]
     if other is None:
@@ -205,7 +204,7 @@ def _spectrum(mask: NDArray[np.bool_], mean: float, sizes: Sequence[int]) -> Spe
 
 
 def _correlate(
-    first: Spectrum, second: Spectrum, sizes: Sequence[int], lags: Sequence[Counts]
+    first: Spectrum, second: Spectrum, sizes: Sequence[int], lags: Sequence[Int64]
 ) -> Floats32:
     """Sum over x of i(x) j(x + r) at the wanted lags r, cyclic in `sizes`, from both `_spectrum`.
 
@@ -225,7 +224,7 @@ def _correlate(
     return fft.irfft(product, n=sizes[2], axis=2, workers=threads)[:, :, lags[2]]
 
 
-def _window_sums(mask: NDArray[np.bool_], reach: Sequence[int]) -> Counts:
+def _window_sums(mask: NDArray[np.bool_], reach: Sequence[int]) -> Int64:
     """For each lag r, the voxels of the mask at an x whose x + r lies in the volume too.
 
     That is a box sum of the mask; a cumulative sum along each axis in turn gives all of them,
@@ -251,8 +250,8 @@ def _window_sums(mask: NDArray[np.bool_], reach: Sequence[int]) -> Counts:
 
 
 def _radial(
-    v: Volume, probability: Floats, pairs: Counts, zero: Sequence[int], lag: int
-) -> tuple[Floats, Floats, Floats, Counts]:
+    v: Volume, probability: Float64, pairs: Int64, zero: Sequence[int], lag: int
+) -> tuple[Float64, Float64, Float64, Int64]:
     width = min(v.spacing)
     edges = np.append(0, np.arange(0.5, lag + 1)) * width
     offsets = [(np.arange(n) - c) * h for n, c, h in zip(pairs.shape, zero, v.spacing, strict=True)]
@@ -262,7 +261,7 @@ def _radial(
 
     flat_pairs = pairs.ravel().astype(float)  # exact up to 2^53 pairs
 
-    def total(weights: Floats) -> Floats:
+    def total(weights: Float64) -> Float64:
         return np.bincount(bins, weights, minlength=lag + 2)[: lag + 1].astype(float)
 
     count = total(flat_pairs)

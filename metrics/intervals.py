@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from metrics.arrays import Float64
+
 Verdict = Literal["same", "differs", "cannot tell"]
+VERDICTS: tuple[Verdict, ...] = ("differs", "cannot tell", "same")  # the worst first
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
@@ -29,11 +30,11 @@ class Interval(NamedTuple):
 class Estimate(NamedTuple):
     """An estimate, its standard error and its degrees of freedom; of a curve: arrays of them."""
 
-    value: Floats
-    error: Floats
-    freedom: Floats
+    value: Float64
+    error: Float64
+    freedom: Float64
 
-    def half_width(self, tail: float = (1 - CONFIDENCE) / 2) -> Floats:
+    def half_width(self, tail: float = (1 - CONFIDENCE) / 2) -> Float64:
         """Half the width of the t interval that leaves `tail` on either side."""
         from scipy.special import stdtrit
 
@@ -46,14 +47,14 @@ class Estimate(NamedTuple):
         low, high = self.value - half, self.value + half
         return Interval(float(self.value), float(low), float(high))
 
-    def excess(self, margin: float) -> Floats:
+    def excess(self, margin: float) -> Float64:
         """By how many standard errors the estimate lies outside +-margin (inside: negative)."""
         distance = np.abs(self.value) - margin
         sure = np.where(distance > 0, np.inf, -np.inf)  # without scatter
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(self.error == 0, sure, distance / self.error)
 
-    def p_value(self, margin: float) -> Floats:
+    def p_value(self, margin: float) -> Float64:
         r"""Two-sided p-value of the hypothesis that the truth lies within +-margin.
 
         .. math:: p = \min\left(1,\; 2\, \bar F_\nu\left(\frac{|v| - m}{s}\right)\right)
@@ -68,14 +69,14 @@ class Estimate(NamedTuple):
         return np.where(self.error == 0, (self.excess(margin) < 0) * 1.0, np.nan_to_num(p, nan=1.0))
 
 
-def mean(values: Floats) -> Estimate:
+def mean(values: Float64) -> Estimate:
     """Mean of independent values, or of curves (n, L), with its standard error."""
     n = len(values)
     error = values.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.full(values.shape[1:], np.nan)
     return Estimate(values.mean(axis=0), error, np.full(values.shape[1:], n - 1.0))
 
 
-def difference(gen: Floats, real: Floats, *, paired: bool = False) -> Estimate:
+def difference(gen: Float64, real: Float64, *, paired: bool = False) -> Estimate:
     r"""Difference gen - real of two means, with Welch's error and degrees of freedom.
 
     .. math:: s^2 = \frac{s_g^2}{n_g} + \frac{s_r^2}{n_r}, \quad
@@ -104,7 +105,7 @@ def difference(gen: Floats, real: Floats, *, paired: bool = False) -> Estimate:
     return Estimate(of_gen.value - of_real.value, error, freedom)
 
 
-def log_ratio(gen: Floats, real: Floats, *, paired: bool = False) -> Estimate:
+def log_ratio(gen: Float64, real: Float64, *, paired: bool = False) -> Estimate:
     r"""Logarithm of the ratio of two means of positive values, its error by the delta method.
 
     .. math:: s^2 = \frac{s_g^2}{n_g \bar g^2} + \frac{s_r^2}{n_r \bar r^2}
@@ -115,7 +116,7 @@ def log_ratio(gen: Floats, real: Floats, *, paired: bool = False) -> Estimate:
     return relative._replace(value=np.log(gen.mean() / real.mean()))
 
 
-def mean_interval(values: Floats) -> Interval:
+def mean_interval(values: Float64) -> Interval:
     """Student's t interval of the mean of independent values; all nan without a value."""
     if not len(values):
         return Interval(np.nan, np.nan, np.nan)
@@ -127,12 +128,12 @@ def normal_interval(value: float, error: float) -> Interval:
     return Estimate(np.asarray(value), np.asarray(error), np.asarray(np.inf)).interval()
 
 
-def ratio_interval(gen: Floats, real: Floats, *, paired: bool = False) -> Interval:
+def ratio_interval(gen: Float64, real: Float64, *, paired: bool = False) -> Interval:
     """Interval of the ratio of two means of positive values: that of `log_ratio`, taken back."""
     return Interval(*np.exp(log_ratio(gen, real, paired=paired).interval()).tolist())
 
 
-def difference_interval(gen: Floats, real: Floats, *, paired: bool = False) -> Interval:
+def difference_interval(gen: Float64, real: Float64, *, paired: bool = False) -> Interval:
     """Welch's t interval of the difference gen - real of two means, for values that may be 0."""
     return difference(gen, real, paired=paired).interval()
 
@@ -150,7 +151,7 @@ def verdict(interval: Interval, low: float, high: float) -> Verdict:
     return "cannot tell"
 
 
-def curve_distance(gen: Floats, real: Floats, *, rng: np.random.Generator) -> Interval:
+def curve_distance(gen: Float64, real: Float64, *, rng: np.random.Generator) -> Interval:
     """Mean absolute difference of two mean curves, with its percentile bootstrap interval.
 
     Parameters
@@ -166,7 +167,7 @@ def curve_distance(gen: Floats, real: Floats, *, rng: np.random.Generator) -> In
     return _percentiles(float(value), _distance(of_gen @ gen - of_real @ real))
 
 
-def halves_distance(curves: Floats, *, rng: np.random.Generator) -> Interval:
+def halves_distance(curves: Float64, *, rng: np.random.Generator) -> Interval:
     """Mean absolute difference between random halves of one sample: the noise floor."""
     if len(curves) < 4:
         return Interval(np.nan, np.nan, np.nan)
@@ -174,7 +175,7 @@ def halves_distance(curves: Floats, *, rng: np.random.Generator) -> Interval:
     return _percentiles(float(distances.mean()), distances)
 
 
-def halves_difference(curves: Floats, *, rng: np.random.Generator) -> Floats:
+def halves_difference(curves: Float64, *, rng: np.random.Generator) -> Float64:
     """Differences of the mean curves of random halves of one sample, a row a draw."""
     n = len(curves)
     orders = rng.permuted(np.tile(np.arange(n), (RESAMPLES, 1)), axis=1)
@@ -182,16 +183,16 @@ def halves_difference(curves: Floats, *, rng: np.random.Generator) -> Floats:
     return first.mean(axis=1) - second.mean(axis=1)
 
 
-def resampled(n: int, rng: np.random.Generator, count: int) -> Floats:
+def resampled(n: int, rng: np.random.Generator, count: int) -> Float64:
     """Weights of n volumes drawn n times with replacement, a row a resample."""
     return rng.multinomial(n, np.full(n, 1 / n), size=count) / n
 
 
-def _distance(differences: Floats) -> Floats:
+def _distance(differences: Float64) -> Float64:
     return np.abs(differences).mean(axis=-1)
 
 
-def _percentiles(value: float, resampled: Floats) -> Interval:
+def _percentiles(value: float, resampled: Float64) -> Interval:
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
     return Interval(value, float(low), float(high))

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from metrics.arrays import Float64, Int64
 from metrics.volume import InputError, Volume, axis_index
-
-Counts = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +24,9 @@ class LagCurve:
         Pairs of voxels, or segments, behind each value of `axis`.
     """
 
-    lags: Counts
-    axis: dict[str, Floats]
-    pairs: dict[str, Counts]
+    lags: Int64
+    axis: dict[str, Float64]
+    pairs: dict[str, Int64]
 
 
 def check_max_lag(volume: Volume, max_lag: int | None) -> int:
@@ -43,12 +40,12 @@ def check_max_lag(volume: Volume, max_lag: int | None) -> int:
     return max_lag
 
 
-def pairs_along(v: Volume, axis: str, max_lag: int) -> Counts:
+def pairs_along(v: Volume, axis: str, max_lag: int) -> Int64:
     """Pairs of voxels at each lag 0..max_lag along an axis."""
     n = v.shape[axis_index(axis)]
     return v.labels.size // n * np.maximum(n - np.arange(max_lag + 1), 0)
 
 
-def probability(found: Counts, possible: Counts) -> Floats:
+def probability(found: Int64, possible: Int64) -> Float64:
     """Ratio of counts, nan where nothing was possible."""
     return np.divide(found, possible, out=np.full(len(found), np.nan), where=possible > 0)

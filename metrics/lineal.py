@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.arrays import Int64
 from metrics.chords import Runs, runs_along
-from metrics.lags import Counts, LagCurve, check_max_lag, pairs_along, probability
+from metrics.lags import LagCurve, check_max_lag, pairs_along, probability
 from metrics.volume import AXES, Volume, as_volume
 
 
@@ -66,7 +67,7 @@ def lineal_path(
     return LinealPath(np.arange(lag + 1), axis, pairs)
 
 
-def _segments(runs: Runs, max_lag: int) -> Counts:
+def _segments(runs: Runs, max_lag: int) -> Int64:
     """Segments of each lag 0..max_lag within the runs: a run of n voxels holds n - k of lag k."""
     total = runs.complete + runs.cut
     n, k = np.arange(len(total)), np.arange(max_lag + 1)[:, None]

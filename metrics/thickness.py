@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.arrays import Float64
 from metrics.volume import InputError, Volume, as_volume
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +29,8 @@ class Thickness:
     """
 
     mean: float
-    diameters: Floats
-    fractions: Floats
+    diameters: Float64
+    fractions: Float64
     map: NDArray[np.float32]
 
 

@@ -19,14 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.arrays import Float64
 from metrics.correlation import two_point_map
 from metrics.volume import AXES, InputError, Phase, Volume
 from slicegan.config import Material
 from slicegan.data import TrainingData
 from slicegan.places import Lattice, lattice, measurable, periods
 from slicegan.sources import PLANES, Source
-
-Floats = NDArray[np.float64]
 
 # Errors of a good generator: a score of 1 is just good enough.
 FRACTION_BAR, S2_BAR, BOUNDARY_BAR, LATTICE_BAR = 0.01, 0.02, 0.05, 0.03
@@ -151,8 +150,8 @@ class Reference:
 
     material: Material
     isotropic: bool
-    thresholds: Floats
-    maps: Mapping[str, Floats]
+    thresholds: Float64
+    maps: Mapping[str, Float64]
 
 
 def reference(data: TrainingData) -> Reference:
@@ -174,7 +173,7 @@ def reference(data: TrainingData) -> Reference:
         raise InputError("the training images hold only one value: there is nothing to match")
     thresholds = np.empty(0) if kind == "phases" else _quartiles(everything)
     lag = min(MAX_LAG, min(min(stack.shape[1:]) for stack in everything) // 2)
-    maps: dict[str, Floats] = {}
+    maps: dict[str, Float64] = {}
     for source, of_source in zip(data.sources, stacks, strict=True):
         images = (image[np.newaxis] for stack in of_source for image in stack)
         segmented = _segmented(images, data.material, thresholds)
@@ -237,7 +236,7 @@ def judge(
 class _Image(NamedTuple):
     """S2 (phases, rows, columns) of a kind of plane, and the units of its lags."""
 
-    s2: Floats
+    s2: Float64
     steps: tuple[float, float]
 
 
@@ -256,7 +255,7 @@ def _images(reference: Reference, lag: int) -> dict[str, _Image]:
     return images
 
 
-def _against(generated: Floats, images: Mapping[str, _Image]) -> Fidelity:
+def _against(generated: Float64, images: Mapping[str, _Image]) -> Fidelity:
     """Errors of S2 (phases, z, y, x) of volumes against that of the images."""
     lag = generated.shape[-1] // 2
     phi = generated[:, lag, lag, lag]
@@ -282,7 +281,7 @@ def _jackknife(counts: Sequence[PairCounts], images: Mapping[str, _Image]) -> di
     }
 
 
-def expected_diagonal(s2: Floats) -> Floats:
+def expected_diagonal(s2: Float64) -> Float64:
     """S2 on a 45-degree plane of an isotropic body, from that on an axis plane.
 
     Parameters
@@ -302,21 +301,21 @@ def expected_diagonal(s2: Floats) -> Floats:
     # One quadrant: across lag zero S2 has a kink, which a spline would smooth.
     quadrant = CubicSpline(range(lag + 1), s2[:, lag:, lag:], axis=2)(math.sqrt(2) * steps)
     quadrant[:, 0] = s2[:, lag + steps, lag + steps]  # in the image's own diagonal
-    mirrored: Floats = quadrant[:, abs(np.arange(-lag, lag + 1))]
+    mirrored: Float64 = quadrant[:, abs(np.arange(-lag, lag + 1))]
     return mirrored[:, :, abs(np.arange(-steps[-1], steps[-1] + 1))]
 
 
-def _diagonal(s2: Floats, axis: int) -> Floats:
+def _diagonal(s2: Float64, axis: int) -> Float64:
     """The same from the map (phases, z, y, x) of a volume: the mean of both diagonals."""
     s2 = np.moveaxis(s2, axis + 1, 1)
     lag = s2.shape[-1] // 2
     reach = int(lag / math.sqrt(2))
     steps = np.arange(-reach, reach + 1)
-    both: Floats = s2[:, :, lag + steps, lag + steps] + s2[:, :, lag + steps, lag - steps]
+    both: Float64 = s2[:, :, lag + steps, lag + steps] + s2[:, :, lag + steps, lag - steps]
     return both / 2
 
 
-def _symmetric(s2: Floats, source: Source) -> Floats:
+def _symmetric(s2: Float64, source: Source) -> Float64:
     """Mean of S2 over the turns and flips of a source; turned by 180 degrees it is the same."""
     if source.turns:
         s2 = (s2 + s2.swapaxes(1, 2)) / 2
@@ -325,7 +324,7 @@ def _symmetric(s2: Floats, source: Source) -> Floats:
     return s2
 
 
-def _errors(generated: Floats, image: Floats, steps: tuple[float, float]) -> PlaneErrors:
+def _errors(generated: Float64, image: Float64, steps: tuple[float, float]) -> PlaneErrors:
     """Compare S2 (phases, rows, columns) at the lags of a plane; `steps` are the lags' units."""
     middle = [n // 2 for n in image.shape[1:]]
     down, across = (np.arange(-n, n + 1) * step for n, step in zip(middle, steps, strict=True))
@@ -340,15 +339,15 @@ def _errors(generated: Floats, image: Floats, steps: tuple[float, float]) -> Pla
     )
 
 
-def _boundary(s2: Floats, steps: tuple[float, float]) -> Floats:
+def _boundary(s2: Float64, steps: tuple[float, float]) -> Float64:
     """Boundary per area, but for a factor: how often a neighbour has left, over its distance."""
     i, j = (n // 2 for n in s2.shape[1:])
     here = s2[:, i, j]
-    length: Floats = (here - s2[:, i + 1, j]) / steps[0] + (here - s2[:, i, j + 1]) / steps[1]
+    length: Float64 = (here - s2[:, i + 1, j]) / steps[0] + (here - s2[:, i, j + 1]) / steps[1]
     return length
 
 
-def _worst(error: Floats, size: Floats) -> float:
+def _worst(error: Float64, size: Float64) -> float:
     """Largest relative error; one of nothing is none."""
     some = size > S2_PRECISION
     return float(np.max(error[some] / size[some], initial=0.0))
@@ -357,8 +356,8 @@ def _worst(error: Floats, size: Floats) -> float:
 class PairCounts(NamedTuple):
     """Pairs of voxels (z, y, x) at each lag, and how many lie in each phase (phases, z, y, x)."""
 
-    hits: Floats
-    pairs: Floats
+    hits: Float64
+    pairs: Float64
 
 
 def _pair_counts(volume: Volume, lag: int) -> PairCounts:
@@ -369,7 +368,7 @@ def _pair_counts(volume: Volume, lag: int) -> PairCounts:
     return PairCounts(np.stack([s2 for s2, _ in maps]) * pairs, pairs)
 
 
-def _pooled(counts: Iterable[PairCounts]) -> Floats:
+def _pooled(counts: Iterable[PairCounts]) -> Float64:
     """S2 of each phase at all lags (phases, z, y, x), every pair of voxels counting alike."""
     total = _sum(counts)
     return total.hits / total.pairs
@@ -383,7 +382,7 @@ def _sum(counts: Iterable[PairCounts]) -> PairCounts:
 
 
 def _segmented(
-    volumes: Iterable[NDArray[Any]], material: Material, thresholds: Floats
+    volumes: Iterable[NDArray[Any]], material: Material, thresholds: Float64
 ) -> Iterable[Volume]:
     """Volumes of phases; intensities are cut at thresholds."""
     if material.kind == "phases":
@@ -403,7 +402,7 @@ def _values(volume: Volume | NDArray[Any], kind: str) -> NDArray[Any]:
     return array if array.ndim == 3 else array.mean(axis=3)
 
 
-def _quartiles(stacks: Sequence[NDArray[Any]]) -> Floats:
+def _quartiles(stacks: Sequence[NDArray[Any]]) -> Float64:
     """Quartiles of all pixels, each a value that occurs, so that no class is empty."""
     values = np.concatenate([stack.ravel() for stack in stacks])
     thresholds = np.unique(np.quantile(values, (0.25, 0.5, 0.75), method="lower"))

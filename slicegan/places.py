@@ -14,12 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from metrics.arrays import Float64
 from metrics.intervals import Estimate, Interval
 from metrics.volume import InputError, Phase, Volume
-
-Floats = NDArray[np.float64]
 
 LONGEST = 16  # voxels: of longer periods, a volume of 128 holds too few
 PRESENT = 1e-6  # fraction of a phase, of which less is nothing
@@ -40,7 +38,7 @@ class Lattice:
     """
 
     phases: tuple[Phase, ...]
-    means: Floats
+    means: Float64
     spread: tuple[Interval, ...]
 
     @property
@@ -116,13 +114,13 @@ def measurable(volumes: Sequence[Volume], period: int) -> bool:
     return len(volumes) > 1 and min(min(volume.shape) for volume in volumes) >= 2 * period
 
 
-def _place_means(volume: Volume, n: int) -> Floats:
+def _place_means(volume: Volume, n: int) -> Float64:
     z, y, x = (size // n for size in volume.shape)
     cells = volume.labels[: z * n, : y * n, : x * n].reshape(z, n, y, n, x, n)
     return np.array([(cells == label).mean(axis=(0, 2, 4)) for label in volume.phase_labels])
 
 
-def _spread(means: Floats) -> Interval:
+def _spread(means: Float64) -> Interval:
     """Standard deviation over places (V, places) beyond noise, over the mean."""
     count, fraction = len(means), float(means.mean())
     if fraction < PRESENT:

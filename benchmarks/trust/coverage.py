@@ -27,6 +27,7 @@ from metrics.comparison.answer import CURVE
 from metrics.comparison.measuring import Measured, Question, measure_all
 from metrics.comparison.plan import COMPARED_METRICS
 from metrics.comparison.verdicts import Tables, tabulate
+from metrics.intervals import VERDICTS
 from metrics.machine.workers import in_parallel
 from metrics.shapes import gaussian_random_field, plurigaussian
 from metrics.volume import Volume
@@ -180,10 +181,7 @@ def summarise_rows(rows: pd.DataFrame) -> pd.DataFrame:
         lines.append(
             {"sub-volumes of both samples": law, "metric": metric, "rows": len(of)}
             | {name: 100 * held.mean() for name, held in inside.items()}
-            | {
-                verdict: 100 * (of.verdict == verdict).mean()
-                for verdict in ("differs", "cannot tell", "same")
-            }
+            | {verdict: 100 * (of.verdict == verdict).mean() for verdict in VERDICTS}
         )
     return pd.DataFrame(lines)
 

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.validation.cases import middle_slice
+from metrics.arrays import Float64
 from metrics.correlation import two_point_map
 from metrics.fraction import fraction_profile, volume_fraction
 from metrics.integral_range import representativity
@@ -22,7 +23,6 @@ from metrics.intervals import CONFIDENCE, curve_distance, halves_distance, mean_
 from metrics.volume import AXES, Volume, axis_index
 from slicegan.places import lattice, measurable
 
-Floats = NDArray[np.float64]
 Labels = NDArray[np.integer]
 
 DIRECTED = ("chord_length", "effective_diffusivity")
@@ -64,7 +64,7 @@ def _by_axis(values: pd.DataFrame) -> pd.DataFrame:
     return directed.pivot(index=["metric", "phase", "block"], columns="axis", values="value")
 
 
-def diagonal_curves(volume: Volume, lag: int) -> dict[tuple[str, str], Floats]:
+def diagonal_curves(volume: Volume, lag: int) -> dict[tuple[str, str], Float64]:
     """S2 of each phase along one diagonal of the faces normal to each axis, then the other.
 
     At lags k sqrt(2), k up to `lag`.
@@ -81,8 +81,8 @@ def diagonal_curves(volume: Volume, lag: int) -> dict[tuple[str, str], Floats]:
 
 
 def diagonals(
-    gen: Sequence[dict[tuple[str, str], Floats]],
-    real: Sequence[dict[tuple[str, str], Floats]],
+    gen: Sequence[dict[tuple[str, str], Float64]],
+    real: Sequence[dict[tuple[str, str], Float64]],
     rng: np.random.Generator,
 ) -> Iterator[Row]:
     """Mean |difference| of S2 at 45 degrees over phi (1 - phi); of real: random halves."""

@@ -19,7 +19,7 @@ from benchmarks.script import Script
 from benchmarks.validation.cases import CASES, middle_slice
 from benchmarks.validation.figures import cube, phase_legend
 from metrics.io.volumes import read
-from metrics.report.plots import PHASE_COLOURS, VERDICTS, phase_colours
+from metrics.report.plots import MARKS, PHASE_COLOURS, phase_colours
 from metrics.report.style import readable, row_label
 from metrics.volume import Volume
 from slicegan.generation import generate
@@ -53,7 +53,7 @@ def draw(volumes: Mapping[str, Volume], tables: Mapping[str, pd.DataFrame], out:
     for name, table in tables.items():
         rows = table[table.axis.isin(SHOWN_AXES)][::-1]
         position = np.arange(len(rows)) - (0.2 if name == RANDOM else 0)
-        for verdict, (marker, colour) in VERDICTS.items():
+        for verdict, (marker, colour) in MARKS.items():
             of = rows.verdict == verdict
             ratio = rows.ratio[of]
             bars = np.array([ratio - rows.ratio_low[of], rows.ratio_high[of] - ratio])

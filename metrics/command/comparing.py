@@ -25,6 +25,7 @@ from metrics.comparison.comparing import Comparison, carry_out
 from metrics.comparison.measuring import ALL_METRICS
 from metrics.comparison.plan import Plan, check_metrics, plan_comparison
 from metrics.comparison.samples import absent
+from metrics.intervals import VERDICTS
 from metrics.machine.provenance import machine, versions
 from metrics.report.page import check_folder, terminal_table, write_report
 from metrics.volume import InputError, Volume
@@ -164,7 +165,7 @@ def summarise(
     """Everything that the tables do not say."""
     verdicts = [*comparison.table["verdict"], *comparison.distances["verdict"]]
     return {
-        "verdicts": {v: verdicts.count(v) for v in ("same", "differs", "cannot tell")},
+        "verdicts": {v: verdicts.count(v) for v in VERDICTS},
         "command": command,
         "preflight": lines,
         "left_out": left_out(comparison),

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.arrays import Float64
 from metrics.intervals import (
     CONFIDENCE,
     Estimate,
-    Floats,
     Interval,
     Verdict,
     difference,
@@ -47,7 +47,7 @@ class CurveVerdict(NamedTuple):
 
 
 def judge_curves(
-    gen: Floats, real: Floats, *, margin: float, paired: bool, rng: np.random.Generator
+    gen: Float64, real: Float64, *, margin: float, paired: bool, rng: np.random.Generator
 ) -> CurveVerdict:
     r"""Compare the mean curves of two samples with an absolute margin.
 
@@ -100,7 +100,7 @@ def judge_curves(
     )
 
 
-def noise_floor(curves: Floats, *, rng: np.random.Generator) -> float:
+def noise_floor(curves: Float64, *, rng: np.random.Generator) -> float:
     """97.5 % point of the largest |difference| between the mean curves of random halves."""
     if len(curves) < 4:
         return np.nan
@@ -108,7 +108,7 @@ def noise_floor(curves: Floats, *, rng: np.random.Generator) -> float:
     return float(np.quantile(largest, (1 + CONFIDENCE) / 2))
 
 
-def _largest_deviations(gen: Floats, real: Floats, rng: np.random.Generator) -> Floats:
+def _largest_deviations(gen: Float64, real: Float64, rng: np.random.Generator) -> Float64:
     """Largest |d* - d| / s* over the points, of each bootstrap sample."""
     of_gen, of_real = (_resampled_means(sample, rng) for sample in (gen, real))
     error = np.hypot(of_gen.error, of_real.error)
@@ -118,7 +118,7 @@ def _largest_deviations(gen: Floats, real: Floats, rng: np.random.Generator) -> 
     return np.nan_to_num(deviations, nan=0.0, posinf=np.inf).max(axis=1)
 
 
-def _resampled_means(sample: Floats, rng: np.random.Generator) -> Estimate:
+def _resampled_means(sample: Float64, rng: np.random.Generator) -> Estimate:
     """Means of bootstrap samples less the mean of the sample, with their own errors."""
     n = len(sample)
     centred = sample - mean(sample).value

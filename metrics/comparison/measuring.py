@@ -12,8 +12,8 @@ from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from metrics.arrays import Float64
 from metrics.comparison.answer import CURVE
 from metrics.comparison.cache import keep, recall
 from metrics.correlation import two_point_correlation
@@ -24,16 +24,14 @@ from metrics.volume import AXES, Volume
 
 ALL_METRICS = (*METRICS, CURVE)
 
-Floats = NDArray[np.float64]
-
 
 class Curve(NamedTuple):
     """Two-point correlation of one sub-volume, one phase, one axis (empty: radial)."""
 
     phase: str
     axis: str
-    r: Floats
-    value: Floats
+    r: Float64
+    value: Float64
 
 
 class Measured(NamedTuple):

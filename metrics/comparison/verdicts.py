@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.arrays import Float64
 from metrics.comparison.answer import CURVE, Answer, RowTest, answer
 from metrics.comparison.bands import judge_curves, noise_floor
 from metrics.description import Row
 from metrics.intervals import (
     CONFIDENCE,
     Estimate,
-    Floats,
     Interval,
     Verdict,
     difference,
@@ -124,7 +124,7 @@ def judge_values(
         yield row, RowTest(metric, phase, axis, judged.p, judged.verdict) if len(found) else None
 
 
-def judge(gen: Floats, real: Floats, margin: float, paired: bool = False) -> Judgement:
+def judge(gen: Float64, real: Float64, margin: float, paired: bool = False) -> Judgement:
     r"""Compare the values of two samples with a margin m.
 
     Positive values: by the logarithm of the ratio of their means, inside :math:`\pm \log(1 + m)`.
@@ -144,7 +144,7 @@ def judge(gen: Floats, real: Floats, margin: float, paired: bool = False) -> Jud
     return found._replace(p=p, verdict="differs" if p < 1 - CONFIDENCE else "cannot tell")
 
 
-def _judge(gen: Floats, real: Floats, margin: float, paired: bool) -> Judgement:
+def _judge(gen: Float64, real: Float64, margin: float, paired: bool) -> Judgement:
     if not len(gen) or not len(real):
         return Judgement(UNKNOWN, UNKNOWN, "cannot tell", 1.0, "; undefined in a whole sample")
     apart = difference(gen, real, paired=paired)
@@ -195,10 +195,10 @@ def _mean_of_axes(values: pd.DataFrame) -> pd.DataFrame:
 class Stack(NamedTuple):
     """One curve of every sub-volume of a sample."""
 
-    r: Floats
-    values: Floats  # (sub-volumes, lags)
+    r: Float64
+    values: Float64  # (sub-volumes, lags)
 
-    def normalised(self) -> Floats:
+    def normalised(self) -> Float64:
         """(S2 - phi^2) / (phi (1 - phi)) of the sub-volumes that hold the phase, from lag 1 on."""
         phi = self.values[:, :1]
         variance = phi * (1 - phi)
@@ -253,7 +253,7 @@ def _compare_curves(
         yield row, RowTest(CURVE, phase, axis, judged.p, judged.verdict)
 
 
-def _ranges(r: Floats, chosen: NDArray[np.bool_]) -> str:
+def _ranges(r: Float64, chosen: NDArray[np.bool_]) -> str:
     """Lags that are chosen, as ranges: ``2 to 5, 9``."""
     edges = np.flatnonzero(np.diff(np.r_[False, chosen, False]))
     spans = zip(edges[::2], edges[1::2] - 1, strict=True)

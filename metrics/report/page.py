@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from metrics.files import scratch
+from metrics.intervals import VERDICTS
 from metrics.report import plots
 from metrics.report.style import readable
 from metrics.volume import AXES, InputError, Volume
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from metrics.comparison.comparing import Comparison
 
 FILES = ("table.csv", "distances.csv", "curves.csv", "summary.json", "report.html")
-VERDICTS = ("differs", "cannot tell", "same")  # what needs attention comes first
 
 
 def terminal_table(comparison: Comparison) -> str:

@@ -32,7 +32,7 @@ PHASE_COLOURS = (
 )
 # "vibrant" scheme of Paul Tol (2021), colour-blind safe; every verdict has its own marker as well
 SAMPLE_COLOURS = {"gen": "#ee7733", "real": "#0077bb"}
-VERDICTS = {
+MARKS = {
     "same": ("o", "#009988"),
     "differs": ("s", "#cc3311"),
     "cannot tell": ("D", "#888888"),
@@ -175,9 +175,9 @@ def ratio_plot(table: pd.DataFrame, *, name: str) -> Markup:
     left, right = min(shown) / 1.02, max(shown) * 1.02
 
     def paint(ax: Axes) -> None:
-        ax.axvspan(1 / edge, edge, color=VERDICTS["same"][1], alpha=0.15, lw=0)
+        ax.axvspan(1 / edge, edge, color=MARKS["same"][1], alpha=0.15, lw=0)
         ax.axvline(1, color=INK, lw=0.7)
-        for verdict, (marker, colour) in VERDICTS.items():
+        for verdict, (marker, colour) in MARKS.items():
             for group in groups:
                 of = group[group["verdict"] == verdict]
                 low, high = (

@@ -12,8 +12,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.arrays import Float32
 from metrics.solver import cells_loops
-from metrics.solver.cells_grid import Floats, Grid, cell_numbers, grids
+from metrics.solver.cells_grid import Grid, cell_numbers, grids
 from metrics.solver.multigrid import Scalars, inverse_of
 
 Conductivity = NDArray[np.bool_] | NDArray[np.float32]
@@ -49,7 +50,7 @@ class CellLevel:
         self.x[:-1] = self._inverse @ self.b[:-1]
 
     @cached_property
-    def _inverse(self) -> Floats:
+    def _inverse(self) -> Float32:
         """Of the matrix of conductances."""
         grid, n = self.grid, len(self.x) - 1
         matrix = np.zeros((n, n + 1))
@@ -116,7 +117,7 @@ class Cells:
             for step in np.diag(np.array(spacing, float))
         ]
 
-    def fields(self) -> tuple[Floats, Floats]:
+    def fields(self) -> tuple[Float32, Float32]:
         return np.zeros_like(self.finest.x), np.empty_like(self.finest.x)
 
     def source_size(self) -> Scalars:
@@ -131,13 +132,13 @@ class Cells:
     def dot(self) -> Scalars:
         return _one(cells_loops.dot(self.finest.x, self.finest.b))
 
-    def set_direction(self, p: Floats, beta: Scalars) -> None:
+    def set_direction(self, p: Float32, beta: Scalars) -> None:
         cells_loops.direction(p, self.finest.x, beta[0])
 
-    def multiply(self, p: Floats, q: Floats) -> Scalars:
+    def multiply(self, p: Float32, q: Float32) -> Scalars:
         return _one(cells_loops.multiply(self.grid, p, q))
 
-    def advance(self, p: Floats, q: Floats, length: Scalars) -> Scalars:
+    def advance(self, p: Float32, q: Float32, length: Scalars) -> Scalars:
         return _one(cells_loops.advance(self.x, self.finest.b, p, q, length[0]))
 
     def fluxes(self) -> NDArray[np.float64]:
@@ -146,7 +147,7 @@ class Cells:
     def energy(self, other: Cells) -> Scalars:
         return _one(cells_loops.energy(self.grid, self.x, other.x, self.step, other.step))
 
-    def concentrations(self, bodies: Sequence[Conductivity]) -> list[Floats]:
+    def concentrations(self, bodies: Sequence[Conductivity]) -> list[Float32]:
         """Solution at each voxel of the body; 0 where nothing conducts."""
         x = self.x.astype(np.float32)
         return [x[cell_numbers(body, self.rings)] for body in bodies]

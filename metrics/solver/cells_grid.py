@@ -19,9 +19,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.arrays import Float32
 from metrics.machine.compiled import compiled
 
-Floats = NDArray[np.float32]
 Numbers = NDArray[np.int32]
 # Unsigned, as numba looks for negative indices of others: a pass takes a third of the time.
 Links = NDArray[np.uint32]
@@ -53,8 +53,8 @@ class Grid(NamedTuple):
     """
 
     neighbours: Links
-    weights: Floats
-    inverse: Floats
+    weights: Float32
+    inverse: Float32
     begins: Links
     parents: Links
     planes: bool

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from PIL import Image
 
 from benchmarks.validation import figures, readme_pictures
 from metrics.report.plots import phase_colours
@@ -38,4 +39,10 @@ def test_a_cube_has_z_on_top_y_to_the_left_x_to_the_right() -> None:
 
 def test_the_front_picture_is_drawn(tmp_path: Path) -> None:
     assert readme_pictures.main(["snow", "--out", str(tmp_path / "front.png")]) == 0
-    assert (tmp_path / "front.png").stat().st_size > 10_000
+    with Image.open(tmp_path / "front.png") as picture:
+        pixels = np.asarray(picture.convert("RGB")) / 255
+    # Both phases in the slice and on top of both cubes, shaded as the left and the right side.
+    for colour in map(np.array, map(to_rgb, phase_colours(2))):
+        for shade in (1.0, 0.85, 0.7):
+            shown = (abs(pixels - shade * colour) < 0.02).all(axis=-1).mean()
+            assert shown > 0.01, (colour, shade, shown)

@@ -5,21 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from metrics.arrays import Float64
 from metrics.comparison.bands import judge_curves, noise_floor
-from metrics.intervals import Floats
 
 LAGS = 16
 MARGIN = 0.05
 
 
-def curves(rng: np.random.Generator, count: int, scale: float) -> Floats:
+def curves(rng: np.random.Generator, count: int, scale: float) -> Float64:
     """Curves whose deviations are correlated over about four points, as those of S2 are."""
     noise = rng.normal(size=(count, LAGS + 3))
     smooth = np.lib.stride_tricks.sliding_window_view(noise, 4, axis=1).mean(axis=2) * 2
     return np.exp(-np.arange(LAGS) / 4) + scale * smooth
 
 
-def judge(gen: Floats, real: Floats, margin: float = MARGIN, paired: bool = False) -> object:
+def judge(gen: Float64, real: Float64, margin: float = MARGIN, paired: bool = False) -> object:
     return judge_curves(gen, real, margin=margin, paired=paired, rng=np.random.default_rng(0))
 
 
