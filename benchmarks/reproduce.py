@@ -3,11 +3,11 @@
     python benchmarks/reproduce.py nmc
 
 generates volumes of fresh seeds with the shipped generators of a material (learnt from its whole
-volume, and from one slice), measures them beside disjoint sub-volumes of the real one, and writes
+volume, and from one slice), compares them with disjoint sub-volumes of the real one, and writes
 
     table.csv, table.tex, README.md   every quantity: intervals, noise floor, verdict, bar
     tests.csv                         isotropy, 45-degree planes, lattice, spread, memorisation ...
-    solvers.csv                       effective diffusivity by TauFactor, beside ours
+    solvers.csv                       effective diffusivity by TauFactor, compared with ours
     values.csv, curves.csv            what the tables are made of
     curves.png, distributions.png, slices.png, lattice.png
 

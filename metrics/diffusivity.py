@@ -100,13 +100,13 @@ def effective_diffusivity(
     faces carry no flux and are taken out before the solve; :math:`\phi` stays the total fraction,
     so a phase with dead ends has a larger tau. Compare tools on D_eff, never on tau: they differ in
     its fraction. Coarse voxels give too low a value where necks are a few voxels wide, and small
-    volumes scatter. Beside a sparse solve the iteration is off by 6e-6 or less on the bodies of
-    `benchmarks.trust.accuracy_diffusivity`; by up to 1e-4 has been seen where diffusivities differ
-    1000 times, 3e-4 with voxels of edges 10 to 1, 1e-3 at 30 to 1 and 2e-3 at 100 to 1, where it
-    may not converge. A section that is the same in all layers conducts exactly its area fraction,
-    and is not solved. Peak memory is 70 to 85 bytes a conducting voxel, 95 if their diffusivities
-    differ; on a GPU some 95 bytes a voxel, of all volumes of a batch; with `taufactor` 70 bytes a
-    voxel.
+    volumes scatter. Compared with a sparse solve the iteration is off by 6e-6 or less on the bodies
+    of `benchmarks.trust.accuracy_diffusivity`; by up to 1e-4 has been seen where diffusivities
+    differ 1000 times, 3e-4 with voxels of edges 10 to 1, 1e-3 at 30 to 1 and 2e-3 at 100 to 1,
+    where it may not converge. A section that is the same in all layers conducts exactly its area
+    fraction, and is not solved. Peak memory is 70 to 85 bytes a conducting voxel, 95 if their
+    diffusivities differ; on a GPU some 95 bytes a voxel, of all volumes of a batch; with
+    `taufactor` 70 bytes a voxel.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How much one slice says: generators of several training seeds, beside the real volume.
+"""How much one slice says: generators of several training seeds, compared with the real volume.
 
 Generators that learnt the same image alike well may still make different materials: what planes do
 not show, each has settled in its own way. The interval over volumes of one generator knows nothing

@@ -1,13 +1,13 @@
 """Everything that wants a GPU, in one command that can be stopped and goes on.
 
-``python -m benchmarks.making.gpu_job --reference CHECKOUT`` measures training and generation beside
-the original and the solver of diffusivity beside TauFactor's, trains the preset `fast` on one slice
-of the electrode and one of the sandstone, compares volumes of fresh seeds with the tomograms,
-measures counting and S2 (which run on that machine's CPU), trains every shipped generator from
-another seed, and reproduces the paper's validation with those. Each stage that has its result in
-``--out`` is left out, and a training or a table that was stopped goes on: where a command may run
-for ten minutes only, repeat ``timeout -s INT 580 python -m benchmarks.making.gpu_job ...`` until it
-says that all is done.
+``python -m benchmarks.making.gpu_job --reference CHECKOUT`` measures training and generation
+against the original and the solver of diffusivity against TauFactor's, trains the preset `fast` on
+one slice of the electrode and one of the sandstone, compares volumes of fresh seeds with the
+tomograms, measures counting and S2 (which run on that machine's CPU), trains every shipped
+generator from another seed, and reproduces the paper's validation with those. Each stage that has
+its result in ``--out`` is left out, and a training or a table that was stopped goes on: where a
+command may run for ten minutes only, repeat ``timeout -s INT 580 python -m
+benchmarks.making.gpu_job ...`` until it says that all is done.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Effective diffusivity beside the peers: time, memory, error, and how the cost grows.
+"""Effective diffusivity compared with the peers: time, memory, error, and how the cost grows.
 
     pip install -c constraints.txt -e ".[peers]"
     python -m benchmarks.speed.diffusivity --sizes 64 128 192 256 400
@@ -305,7 +305,7 @@ def work(args: argparse.Namespace, command: str) -> int:
     text = SCRIPT.text
     text += "\n![time over voxels](speed_diffusivity.png)"
     write_result(
-        args.out / "speed_diffusivity", "Effective diffusivity beside the peers", text,
+        args.out / "speed_diffusivity", "Effective diffusivity compared with the peers", text,
         beside(rows), facts, floats=FLOATS,
     )  # fmt: skip
     return 0

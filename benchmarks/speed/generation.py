@@ -1,4 +1,4 @@
-"""Time and memory of generating a volume, beside the original's network called directly.
+"""Time and memory of generating a volume, compared with the original's network called directly.
 
 Three phases; the random weights and the noise are the same in all rows of one network and size,
 and so are the volumes: the fraction of the first phase shows it. Ours goes from the seed to labels:
@@ -210,7 +210,7 @@ def run(args: argparse.Namespace, command: str) -> None:
     table = pd.DataFrame(rows)
     write_result(
         args.out / "speed_generate",
-        "Generating beside the original's network",
+        "Generating compared with the original's network",
         SCRIPT.text,
         table,
         {

@@ -1,4 +1,4 @@
-"""Our time and memory beside the peers', on one volume, in one run.
+"""Our time and memory compared with the peers', on one volume, in one run.
 
 Every row runs ours and the peer, unmodified, each in a process of its own, after a warm-up on a
 small volume (imports, compilation), and repeats them in turn. A ratio above 1 means that ours is
@@ -285,7 +285,7 @@ def work(args: argparse.Namespace, command: str) -> int:
     table = pd.DataFrame([row_of(name, volume, args.size, args.repeats) for name in names])
     write_result(
         args.out / "speed",
-        "Speed and memory beside the peers",
+        "Speed and memory compared with the peers",
         SCRIPT.text,
         table,
         {

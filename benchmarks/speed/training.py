@@ -1,4 +1,4 @@
-"""Training beside the original SliceGAN: time, memory and work of a step of the generator.
+"""Training compared with the original SliceGAN: time, memory and work of a step of the generator.
 
 The original runs unmodified from a git checkout of it (``--reference``), ours beside it, on the
 same image with networks of the same widths, each in a process of its own; they do a step of the
@@ -242,7 +242,7 @@ def run(args: argparse.Namespace, command: str) -> int:
     plain = table.set_index("code").T.to_string(float_format="{:.4g}".format)
     write_result(
         args.out / "speed_training",
-        "Training beside the original SliceGAN",
+        "Training compared with the original SliceGAN",
         SCRIPT.text,
         table,
         {

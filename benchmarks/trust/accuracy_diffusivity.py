@@ -1,4 +1,4 @@
-"""Effective diffusivity by multigrid, beside a float64 sparse solve and TauFactor.
+"""Effective diffusivity by multigrid, compared with a float64 sparse solve and TauFactor.
 
 ``python -m benchmarks.trust.accuracy_diffusivity`` solves each body at our default tolerance, with
 scipy's conjugate gradients on an explicit matrix (`benchmarks.trust.sparse_diffusion`, residual

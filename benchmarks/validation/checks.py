@@ -33,7 +33,7 @@ PERIODS = (8, 16, 32)  # voxels
 
 
 class Row(NamedTuple):
-    """One figure of a sample beside that of the real one; nan where there is none."""
+    """One figure of a sample and that of the real one; nan where there is none."""
 
     test: str
     metric: str
