@@ -32,6 +32,10 @@ TRAIN_EXAMPLE = "example: slicegan train slice.png --out run --preset tiny"
 GENERATE_EXAMPLE = "example: slicegan generate snow --size 128 --out gen.tif"
 INFO_EXAMPLE = "example: slicegan info snow"
 CONVERT_EXAMPLE = "example: slicegan convert NMC_Gen.pt NMC_params.data --out nmc.safetensors"
+COMPARE_HELP = "say whether generated and real volumes are the same material"
+MEASURE_HELP = "measure volumes: every quantity, as a table"
+COMPARE_EXAMPLE = "example: slicegan compare gen.tif real.tif --out result"
+MEASURE_EXAMPLE = "example: slicegan measure gen.tif real.tif --out table.csv"
 
 # Settings that the images decide.
 OF_IMAGES = ("generator.channels", "generator.output", "critic.channels")
@@ -65,8 +69,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train(args: argparse.Namespace) -> int:
     """Train in a run folder; 130 if it was stopped before the end."""
-    if not all(_trained(begin, quiet=args.quiet) for begin in _runs(args)):
-        return INTERRUPTED
+    runs, failed = list(_runs(args)), 0
+    for begin in runs:
+        try:
+            if not _trained(begin, quiet=args.quiet):
+                return INTERRUPTED
+        except InputError as error:
+            if len(runs) == 1:
+                raise
+            # A member that diverges must not keep the others from training.
+            print(f"slicegan train: {error}", file=sys.stderr)
+            failed += 1
+    if failed:
+        raise InputError(f"{failed} of {len(runs)} members were not trained: see above")
     if args.ensemble > 1 and not args.quiet:
         print(
             f"one volume of each: slicegan generate {args.out} --size 128 --count {args.ensemble}"
@@ -297,18 +312,20 @@ def _parser(chosen: Sequence[str] = ()) -> Parser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for build in (_train_parser, _generate_parser, _info_parser, _convert_parser):
         build(commands)
-    for name, run, room, help_ in (
-        ("compare", compare, "comparing", "whether generated and real volumes are one material"),
-        ("measure", measure, "measuring", "every quantity of volumes, as a table"),
+    for name, run, room, args, help_, example in (
+        ("compare", compare, "comparing", "GEN REAL", COMPARE_HELP, COMPARE_EXAMPLE),
+        ("measure", measure, "measuring", "VOLUME ...", MEASURE_HELP, MEASURE_EXAMPLE),
     ):
         one = commands.add_parser(
-            name, help=help_, formatter_class=argparse.RawDescriptionHelpFormatter
+            name,
+            help=help_,
+            description=f"{help_.capitalize()}.",
+            usage=f"slicegan {name} {args} [options]",
+            epilog=example,
         )
         one.set_defaults(run=run)
         if name in chosen:
-            described = import_module(f"metrics.command.{room}")
-            one.description = described.__doc__
-            described.add_arguments(one)
+            import_module(f"metrics.command.{room}").add_arguments(one)
     return parser
 
 

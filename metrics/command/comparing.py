@@ -22,7 +22,6 @@ from metrics.command.ending import exit_status
 from metrics.command.inputs import add_reading, check_raw, files, load, summary
 from metrics.comparison.answer import CURVE
 from metrics.comparison.comparing import Comparison, carry_out
-from metrics.comparison.measuring import ALL_METRICS
 from metrics.comparison.plan import Plan, check_metrics, plan_comparison
 from metrics.comparison.samples import absent
 from metrics.intervals import VERDICTS
@@ -205,7 +204,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="side of the sub-volumes, voxels (so that there are 8)",
     )
     add("--samples", type=int, default=16, help="most sub-volumes of each (%(default)s)")
-    add("--metrics", type=names, help=f"among {', '.join(ALL_METRICS)}")
+    metrics = "e.g. chord_length,tpb_density (all but local_thickness)"
+    add("--metrics", type=names, metavar="NAMES", help=metrics)
     add("--max-lag", type=int, metavar="N", help="of the two-point correlation, in voxels")
     add("--margin", type=float, default=0.05, help="still the same material (%(default)s)")
     add("--solver", default="multigrid", help="of the effective diffusivity (%(default)s)")

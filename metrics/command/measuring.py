@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SIDE_BY_SIDE = 4  # files that a terminal has room for
-EXAMPLE = "example: slicegan measure gen.tif real.tif --metrics volume_fraction,tpb_density"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("volumes", nargs="+", metavar="VOLUME", help=volumes)
     add("--out", type=Path, metavar="TABLE.csv", help="file to write (prints the table alone)")
     add("--json", action="store_true", help="print rows, versions and machine as JSON")
-    add("--metrics", type=names, help=f"among {', '.join(METRICS)} (all but local_thickness)")
+    metrics = "e.g. chord_length,tpb_density (all but local_thickness)"
+    add("--metrics", type=names, metavar="NAMES", help=metrics)
     add_reading(parser)
     add("--solver", default="multigrid", help="of the effective diffusivity (%(default)s)")
     add("--device", help="of the solver, e.g. cuda (cpu)")

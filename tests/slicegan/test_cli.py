@@ -23,7 +23,7 @@ from small_runs import SETTINGS, draw_nothing, image_file
 
 from metrics.io.volumes import read, write
 from metrics.shapes import gaussian_random_field
-from metrics.volume import Phase
+from metrics.volume import InputError, Phase
 from slicegan import cli
 from slicegan.checkpoint import load_model, load_state, save_model
 from slicegan.cli import main
@@ -35,7 +35,7 @@ from slicegan.runs import Run
 from slicegan.settings import presets
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("train", "generate", "info", "convert")
+COMMANDS = ("train", "generate", "info", "convert", "compare", "measure")
 TINY = ("--preset", "tiny", "--set", *SETTINGS, "training.steps=2")
 PHASES = (Phase("pore", 0, 0), Phase("ni", 1, 255))
 
@@ -80,7 +80,7 @@ def test_help_fits_a_screen(
 def test_the_example_is_a_command_that_parses(name: str) -> None:
     words = shlex.split(getattr(cli, f"{name.upper()}_EXAMPLE"))
     assert words[:3] == ["example:", "slicegan", name]
-    args = cli._parser().parse_args(words[2:])
+    args = cli._parser([name]).parse_args(words[2:])
     assert args.run is getattr(cli, name)
 
 
@@ -246,6 +246,27 @@ def test_options_reach_the_run(tmp_path: Path) -> None:
     assert record.data.kind == "grey"
     command("train", "--out", tmp_path / "run", "--resume", "--steps", "3", "--quiet")
     assert load_state(tmp_path / "run" / "state.pt")["trainer"]["step"] == 3
+
+
+def test_a_member_that_fails_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = image_file(tmp_path / "image.npy")
+    out, train = tmp_path / "both", Run.train
+
+    def failing(run: Run, *, progress: bool = False) -> bool:
+        if run.folder.name == "member_0":
+            raise InputError("member_0: a loss is not finite")
+        return train(run, progress=progress)
+
+    monkeypatch.setattr(Run, "train", failing)
+    argv = ["train", image, "--out", str(out), "--ensemble", "2", *TINY, "--quiet"]
+    assert main(argv) == 2
+    first, last = capsys.readouterr().err.splitlines()
+    assert first == "slicegan train: member_0: a loss is not finite"
+    assert "1 of 2 members were not trained" in last
+    assert (out / "member_1" / "generator.safetensors").exists()
+    assert not (out / "member_0" / "generator.safetensors").exists()
 
 
 def test_an_ensemble_is_trained_one_after_the_other_and_makes_volumes_in_turn(
