@@ -20,7 +20,7 @@ lint: $(INSTALLED)  ## style and types
 docs: $(INSTALLED)  ## run the notebooks and write the manual, build/docs/index.html
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[docs]"
 	$(BIN)/python -m nbconvert --execute --to notebook --output-dir build/notebooks notebooks/*.ipynb
-	$(BIN)/python -m sphinx -q -W --keep-going docs build/docs
+	SLICEGAN_NOTEBOOKS=build/notebooks $(BIN)/python -m sphinx -q -W --keep-going docs build/docs
 
 clean:  ## remove the virtual environment, the demo and every cache
 	rm -rf $(VENV) demo build docs/gallery docs/api/generated *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -52,9 +52,9 @@ from metrics.command.arguments import Parser
 from metrics.command.ending import exit_status
 from metrics.comparison.answer import Answer
 from metrics.comparison.measuring import Measured, Question, affordable_workers, measure_all
-from metrics.comparison.plan import COMPARED_METRICS
 from metrics.comparison.subvolumes import plan_subvolumes
 from metrics.comparison.verdicts import tabulate
+from metrics.description import COMPARED_METRICS
 from metrics.files import one_line, replacing
 from metrics.machine.workers import check_workers
 from metrics.volume import InputError, Volume
@@ -146,7 +146,7 @@ def validate(
     def measure(windows: Sequence[Volume], question: Question) -> list[Measured]:
         return measure_all(
             [(window, question) for window in windows],
-            workers=affordable_workers(windows[0], question, workers),
+            workers=affordable_workers(windows[0].shape, len(windows[0].phases), question, workers),
             progress=True,
             cache=cache,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -12,8 +13,7 @@ version = release = installed("slicegan")
 
 HERE = Path(__file__).parent
 # Sphinx reads what lies below its own folder only; `make docs` has executed the notebooks.
-EXECUTED = HERE.parent / "build" / "notebooks"
-NOTEBOOKS = EXECUTED if EXECUTED.is_dir() else HERE.parent / "notebooks"
+NOTEBOOKS = Path(os.environ.get("SLICEGAN_NOTEBOOKS", HERE.parent / "notebooks"))
 shutil.copytree(NOTEBOOKS, HERE / "gallery", dirs_exist_ok=True)
 
 extensions = [
@@ -24,6 +24,7 @@ extensions = [
     "myst_nb",
 ]
 exclude_patterns = ["api/generated/*.md"]
+myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 numpydoc_show_class_members = False
 autosummary_generate = True

@@ -3,7 +3,7 @@ from .io.volumes import read, write
 from .volume import AXES, InputError, Phase, Volume, as_volume
 
 # One volume: all of it as a table, then one quantity a line
-from .description import DEFAULT_METRICS, METRICS, describe
+from .description import ALL_METRICS, DEFAULT_METRICS, METRICS, describe
 from .fraction import fraction_profile, volume_fraction
 from .surface import interface_areas, specific_surface_area
 from .tpb import tpb_density
@@ -27,7 +27,6 @@ from .sizes import peak_bytes
 # Two samples
 from .comparison.answer import Answer
 from .comparison.comparing import Comparison, compare
-from .comparison.measuring import ALL_METRICS
 from .comparison.verdicts import DISTANCE_COLUMNS, TABLE_COLUMNS
 
 __all__ = [

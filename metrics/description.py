@@ -248,3 +248,6 @@ METRICS: dict[str, Callable[[Subject], Values]] = {
     "local_thickness": _local_thickness,
 }
 DEFAULT_METRICS = tuple(name for name in METRICS if name != "local_thickness")
+CURVE = "two_point_correlation"  # a curve, which `comparison` measures and judges
+ALL_METRICS = (*METRICS, CURVE)
+COMPARED_METRICS = (*DEFAULT_METRICS, CURVE)

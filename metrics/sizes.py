@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from metrics.comparison.answer import CURVE
 from metrics.correlation import FFT_ROWS, padded
-from metrics.description import METRICS, known_metrics
+from metrics.description import CURVE, METRICS, known_metrics
 from metrics.solver.methods import check_solver
 
 # Bytes a voxel beyond the volume, measured on three phases of 160^3 voxels; measures that are not

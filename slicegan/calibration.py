@@ -12,6 +12,7 @@ else differs from place to place, the texture; training is (`slicegan.losses.Pla
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
@@ -21,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from metrics.machine.memory import check_memory
 from metrics.machine.progress import progress_bar
 from metrics.volume import InputError
 from slicegan.checkpoint import COUNTER, Model, assemble
@@ -30,6 +32,7 @@ LATENT_SIZE = 4
 SHARE = 8  # one voxel of so many is looked at at most: neighbours say nearly the same
 VOXELS = 2**22  # looked at in all, at most: they say the fractions to .0003, in 100 MB
 PASSES = 50
+FEWER = "ask for fewer volumes"
 EXACT = 1e-5
 
 
@@ -114,6 +117,7 @@ def offsets(logits: NDArray[np.float32], wanted: NDArray[np.float64]) -> NDArray
     [0, 1, 1, 0]
     """
     moved = np.zeros((*logits.shape[:-1], 1), np.float32)
+    missed = math.inf
     for _ in range(PASSES):
         # One phase after the other gets its share exactly, at the cost of the others.
         for k, share in enumerate(wanted):
@@ -122,7 +126,9 @@ def offsets(logits: NDArray[np.float32], wanted: NDArray[np.float64]) -> NDArray
             moved[k, ..., 0] += np.quantile(others - logits[k] - moved[k], share, axis=-1)
         largest = (logits + moved).argmax(axis=0)
         found = np.stack([(largest == k).mean(axis=-1) for k in range(len(wanted))], axis=-1)
-        if abs(found - wanted).max() < max(EXACT, 1 / logits.shape[-1]):
+        before, missed = missed, abs(found - wanted).max()
+        # Of logits rounded to 16 bits several are equal: there is a best that is not exact.
+        if missed < max(EXACT, 1 / logits.shape[-1]) or missed >= before:
             break
     return (moved - moved.mean(axis=0))[..., 0]
 
@@ -149,6 +155,9 @@ def _at_places(
     weight = next(generator.parameters())
     random = torch.Generator(weight.device).manual_seed(seed)
     shape = (1, generator.config.latent_channels, *(LATENT_SIZE,) * 3)
+    if places > 1:
+        voxels = volumes * generator.size(LATENT_SIZE) ** 3
+        check_memory(6 * model.material.channels * voxels, remedy=FEWER)
     parts = []
     with torch.inference_mode():
         for _ in progress_bar(

@@ -37,6 +37,20 @@ MEASURE_HELP = "measure volumes: every quantity, as a table"
 COMPARE_EXAMPLE = "example: slicegan compare gen.tif real.tif --out result"
 MEASURE_EXAMPLE = "example: slicegan measure gen.tif real.tif --out table.csv"
 
+FEWER = "ask for fewer or smaller volumes, or filters"
+UNWRITTEN = "interrupted, nothing was written"
+# What to do where memory does not suffice, and what to say after Ctrl-C.
+ENDINGS = {
+    "compare": (
+        "ask for smaller sub-volumes (--subvolume) or fewer at a time (--workers)",
+        UNWRITTEN,
+    ),
+    "measure": (
+        "ask for fewer volumes at a time (--workers) or fewer metrics (--metrics)",
+        UNWRITTEN,
+    ),
+}
+
 # Settings that the images decide.
 OF_IMAGES = ("generator.channels", "generator.output", "critic.channels")
 # Options that a run keeps, so that --resume cannot change them.
@@ -60,28 +74,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = args.run(args)
         return status
 
-    return exit_status(
-        " ".join(["slicegan", *words[:1]]),
-        work,
-        less="ask for fewer or smaller volumes, or filters",
-    )
+    less, interrupted = ENDINGS.get(words[0] if words else "", (FEWER, "interrupted"))
+    name = " ".join(["slicegan", *words[:1]])
+    return exit_status(name, work, less=less, interrupted=interrupted)
 
 
 def train(args: argparse.Namespace) -> int:
     """Train in a run folder; 130 if it was stopped before the end."""
+    from slicegan.runs import Diverged
+
     runs, failed = list(_runs(args)), 0
     for begin in runs:
         try:
             if not _trained(begin, quiet=args.quiet):
                 return INTERRUPTED
-        except InputError as error:
+        except Diverged as error:
             if len(runs) == 1:
                 raise
-            # A member that diverges must not keep the others from training.
+            # A member of an ensemble must not keep the others from training.
             print(f"slicegan train: {error}", file=sys.stderr)
             failed += 1
     if failed:
-        raise InputError(f"{failed} of {len(runs)} members were not trained: see above")
+        raise InputError(f"{failed} of {len(runs)} members have diverged: see above")
     if args.ensemble > 1 and not args.quiet:
         print(
             f"one volume of each: slicegan generate {args.out} --size 128 --count {args.ensemble}"

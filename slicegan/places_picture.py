@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metrics.report.style import row_label
 from metrics.volume import AXES
+from metrics.wording import row_label
 from slicegan.places import Lattice
 from slicegan.preview import save_figure
 from slicegan.sources import PLANES

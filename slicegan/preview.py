@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from metrics.files import replacing
 from metrics.report.plots import SAMPLE_COLOURS, phase_colours
-from metrics.report.style import row_label
 from metrics.volume import AXES, Volume
+from metrics.wording import row_label
 from slicegan.config import Material
 from slicegan.data import TrainingData
 from slicegan.fidelity import (

@@ -65,6 +65,10 @@ STATE = "state.pt"
 VALIDATION_SEED = 2**63
 
 
+class Diverged(InputError):
+    """A loss or a weight is no longer finite."""
+
+
 class Run:
     """A training run in its folder; `start` makes a new one, `resume` goes on with an old one."""
 
@@ -285,13 +289,13 @@ class Run:
 
         Raises
         ------
-        InputError
+        Diverged
             If one is not finite.
         """
         steps = self.trainer.step - (int(self.rows[-1]["step"]) if self.rows else 0)
         means = {name: float(total) / max(steps, 1) for name, total in self.losses.items()}
         if not all(map(math.isfinite, means.values())) or not self.trainer.finite():
-            raise InputError(
+            raise Diverged(
                 f"{self.folder}: a loss or weight is not finite at step {self.trainer.step}, which "
                 "is not saved: start again with lower rates (--set training.generator_rate=...)"
             )

@@ -65,7 +65,7 @@ def stages(out: Path, reference: Path, seed: int, device: str) -> list[tuple[Pat
             ),
         ]
     counting = ["--volume", str(data / "nmc.tif"), "--repeats", "1", "--out", str(out)]
-    todo.append((out / "speed.csv", ["-m", "benchmarks.speed.measuring", *counting]))
+    todo.append((out / "speed.csv", ["-m", "benchmarks.speed.counting", *counting]))
     kept = ["--device", device, "--out"]
     for name in CASES:
         train = ["-m", "benchmarks.making.train_pretrained", name, "--seed", str(seed + 1)]

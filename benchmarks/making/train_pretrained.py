@@ -24,7 +24,7 @@ from benchmarks.script import Script
 from benchmarks.validation.cases import CASES
 from metrics.command.arguments import Parser
 from metrics.comparison.comparing import compare
-from metrics.comparison.plan import COMPARED_METRICS
+from metrics.description import COMPARED_METRICS
 from metrics.files import replacing
 from metrics.volume import InputError, Volume
 from slicegan.checkpoint import PRETRAINED, load_model, save_model

@@ -29,7 +29,7 @@ import pandas as pd
 from benchmarks import datasets
 from benchmarks.script import Script
 from benchmarks.tables import write_result
-from metrics.comparison.measuring import ALL_METRICS
+from metrics.description import ALL_METRICS
 from metrics.io.volumes import write
 from metrics.volume import Volume
 from slicegan.generation import generate

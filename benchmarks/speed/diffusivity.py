@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from benchmarks import datasets
 from benchmarks.script import Script
-from benchmarks.speed.measuring import MEMORY_FLOOR, WARM_UP
+from benchmarks.speed.counting import MEMORY_FLOOR, WARM_UP
 from benchmarks.speed.turns import measured_in_turn, serve
 from benchmarks.tables import device_name, write_result
 from metrics.command.arguments import Parser

@@ -23,10 +23,9 @@ import pandas as pd
 
 from benchmarks.script import Script
 from benchmarks.tables import write_result
-from metrics.comparison.answer import CURVE
 from metrics.comparison.measuring import Measured, Question, measure_all
-from metrics.comparison.plan import COMPARED_METRICS
 from metrics.comparison.verdicts import Tables, tabulate
+from metrics.description import COMPARED_METRICS, CURVE
 from metrics.intervals import VERDICTS
 from metrics.machine.workers import in_parallel
 from metrics.shapes import gaussian_random_field, plurigaussian

@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from metrics.report.plots import phase_colours
-from metrics.report.style import readable, row_label
 from metrics.volume import Phase, Volume
+from metrics.wording import readable, row_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

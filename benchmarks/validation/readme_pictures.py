@@ -20,8 +20,8 @@ from benchmarks.validation.cases import CASES, middle_slice
 from benchmarks.validation.figures import cube, phase_legend
 from metrics.io.volumes import read
 from metrics.report.plots import MARKS, PHASE_COLOURS, phase_colours
-from metrics.report.style import readable, row_label
 from metrics.volume import Volume
+from metrics.wording import readable, row_label
 from slicegan.generation import generate
 
 SCRIPT = Script("validation.readme_pictures", __doc__)

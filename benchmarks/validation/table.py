@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.validation.cases import Study
-from metrics.comparison.answer import CURVE, Answer
+from metrics.comparison.answer import Answer
 from metrics.comparison.measuring import Measured
 from metrics.comparison.verdicts import Tables, stack_curves
+from metrics.description import CURVE
 from metrics.intervals import Interval, curve_distance, halves_distance
-from metrics.report.style import readable, row_label
+from metrics.wording import readable, row_label
 
 KEYS = ["metric", "phase", "axis"]
 COLUMNS = (

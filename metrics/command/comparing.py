@@ -17,13 +17,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from metrics.command.arguments import Parser, names, phase_table
+from metrics.command.arguments import Parser, phase_table
 from metrics.command.ending import exit_status
-from metrics.command.inputs import add_reading, check_raw, files, load, summary
-from metrics.comparison.answer import CURVE
+from metrics.command.inputs import add_measuring, add_reading, check_raw, files, load, summary
 from metrics.comparison.comparing import Comparison, carry_out
 from metrics.comparison.plan import Plan, check_metrics, plan_comparison
 from metrics.comparison.samples import absent
+from metrics.description import CURVE
 from metrics.intervals import VERDICTS
 from metrics.machine.provenance import machine, versions
 from metrics.report.page import check_folder, terminal_table, write_report
@@ -194,6 +194,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("real", metavar="REAL", help="real: likewise")
     add("--out", type=Path, default=Path("comparison"), help="folder to write (%(default)s)")
     add_reading(parser)
+    add_measuring(parser)
     for side in ("gen", "real"):
         help_ = f"of {side.upper()} alone, where the files have other values"
         add(f"--{side}-phases", type=phase_table, metavar="PHASES", help=help_)
@@ -204,19 +205,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="side of the sub-volumes, voxels (so that there are 8)",
     )
     add("--samples", type=int, default=16, help="most sub-volumes of each (%(default)s)")
-    metrics = "e.g. chord_length,tpb_density (all but local_thickness)"
-    add("--metrics", type=names, metavar="NAMES", help=metrics)
     add("--max-lag", type=int, metavar="N", help="of the two-point correlation, in voxels")
     add("--margin", type=float, default=0.05, help="still the same material (%(default)s)")
-    add("--solver", default="multigrid", help="of the effective diffusivity (%(default)s)")
-    add("--device", help="of the solver, e.g. cuda (cpu)")
     add("--isotropic", action="store_true", help="all axes are alike: average over them")
     add("--periodic-gen", action="store_true", help="GEN repeats along all axes")
     add("--seed", type=int, default=0, help="of the sampling (%(default)s)")
-    add("--workers", type=int, default=-1, help="processes (all cores)")
-    add("--cache", type=Path, metavar="DIR", help="keep what is measured, and use what is kept")
     add("--fail-on", choices=tuple(FAIL_ANSWERS), default="never", help="answer to exit with 3 on")
-    add("--quiet", action="store_true", help="print nothing but errors")
 
 
 def _estimate(plan: Plan) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from glob import glob, has_magic
 from pathlib import Path
 
-from metrics.command.arguments import phase_table, shape, spacing
+from metrics.command.arguments import names, phase_table, shape, spacing
 from metrics.fraction import volume_fraction
 from metrics.io.volumes import RAW, read
 from metrics.volume import InputError, Volume
@@ -21,6 +21,18 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     add("--dtype", help="type of raw files, e.g. uint8 or >u2")
     add("--spacing", type=spacing, help="voxel size, one number or z,y,x; overrides the files")
     add("--unit", help="unit of the spacing, e.g. um; overrides the files")
+
+
+def add_measuring(parser: argparse.ArgumentParser) -> None:
+    """Options that say what is measured, and by what."""
+    add = parser.add_argument
+    metrics = "e.g. chord_length,tpb_density (all but local_thickness)"
+    add("--metrics", type=names, metavar="NAMES", help=metrics)
+    add("--solver", default="multigrid", help="of the effective diffusivity (%(default)s)")
+    add("--device", help="of the solver, e.g. cuda (cpu)")
+    add("--workers", type=int, default=-1, help="processes (all cores)")
+    add("--cache", type=Path, metavar="DIR", help="keep what is measured, and use what is kept")
+    add("--quiet", action="store_true", help="print nothing but errors")
 
 
 def files(spec: str) -> list[str]:

@@ -9,23 +9,30 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metrics.command.arguments import names
-from metrics.command.inputs import add_reading, check_raw, files, load, summary
-from metrics.comparison.measuring import Measured, Question, affordable_workers, measure_all
+from metrics.command.inputs import add_measuring, add_reading, check_raw, files, load, summary
+from metrics.comparison.measuring import (
+    Measured,
+    Question,
+    affordable_workers,
+    measure_all,
+    measure_volume,
+)
 from metrics.description import DEFAULT_METRICS, METRICS, known_metrics
 from metrics.files import one_line, replacing
 from metrics.machine.provenance import machine, versions
 from metrics.machine.workers import check_workers
 from metrics.solver.methods import check_solver
-from metrics.volume import InputError, Volume
+from metrics.volume import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+SMALLER = "measure fewer metrics (--metrics), or parts of the volume"
 SIDE_BY_SIDE = 4  # files that a terminal has room for
 
 
@@ -36,14 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("volumes", nargs="+", metavar="VOLUME", help=volumes)
     add("--out", type=Path, metavar="TABLE.csv", help="file to write (prints the table alone)")
     add("--json", action="store_true", help="print rows, versions and machine as JSON")
-    metrics = "e.g. chord_length,tpb_density (all but local_thickness)"
-    add("--metrics", type=names, metavar="NAMES", help=metrics)
     add_reading(parser)
-    add("--solver", default="multigrid", help="of the effective diffusivity (%(default)s)")
-    add("--device", help="of the solver, e.g. cuda (cpu)")
-    add("--workers", type=int, default=-1, help="processes (all cores)")
-    add("--cache", type=Path, metavar="DIR", help="keep what is measured, and use what is kept")
-    add("--quiet", action="store_true", help="print nothing but errors")
+    add_measuring(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,21 +54,30 @@ def run(args: argparse.Namespace) -> int:
     check_workers(args.workers)
     if args.out and args.out.suffix != ".csv":
         raise InputError(f"--out must end in .csv, got {args.out}")
+    if args.out and not args.out.parent.is_dir():
+        raise InputError(f"{args.out}: no such folder: make it first")
     paths = [path for spec in args.volumes for path in files(spec)]
     if twice := sorted({path for path in paths if paths.count(path) > 1}):
         raise InputError(f"{twice[0]} is named twice: name it once")
     check_raw(args, paths)
+    if args.quiet and not (args.out or args.json or args.cache):
+        raise InputError("--quiet would leave nothing of the work: give --out, --json or --cache")
     talks = not (args.quiet or args.json)
     question = Question(metrics, solver=args.solver, device=args.device)
     # All are read before one is measured: a file that cannot be stops no work that is half done.
-    largest = _largest(paths, args, shown=talks)
-    measured = measure_all(
-        ((load(path, args.phases, args), question) for path in paths),
-        workers=affordable_workers(largest, question, args.workers),
-        progress=talks,
-        total=len(paths),
-        cache=args.cache,
-    )
+    shape, phases = _largest(paths, args, shown=talks)
+    workers = affordable_workers(shape, phases, question, args.workers, remedy=SMALLER)
+    if len(paths) == 1:
+        measured = [measure_volume(load(paths[0], args.phases, args), question, args.cache)]
+    else:
+        measured = measure_all(
+            ((load(path, args.phases, args), question) for path in paths),
+            workers=min(workers, len(paths)),
+            progress=talks,
+            total=len(paths),
+            unit="volume",
+            cache=args.cache,
+        )
     rows = table(paths, measured)
     if args.out:
         with (
@@ -81,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(known, indent=2))
     elif not args.quiet:
         print(f"\n{as_text(rows)}")
+        if missing := int(rows["value"].isna().sum()):
+            print(f"{missing} of {len(rows)} values undefined or not converged")
         if args.out:
             print(f"table: {args.out}")
     return 0
@@ -115,14 +127,15 @@ def as_text(rows: pd.DataFrame) -> str:
     return rows.to_string(index=False, float_format=lambda x: f"{x:.4g}", na_rep="-")
 
 
-def _largest(paths: Sequence[str], args: argparse.Namespace, *, shown: bool) -> Volume:
-    """The volume of most voxels."""
-    largest: Volume | None = None
+def _largest(
+    paths: Sequence[str], args: argparse.Namespace, *, shown: bool
+) -> tuple[tuple[int, int, int], int]:
+    """Shape of the volume of most voxels, and the most phases of one."""
+    shapes, phases = [], 0
     for path in paths:
         v = load(path, args.phases, args)
         if shown:
             print(summary(path, v), flush=True)
-        if largest is None or v.labels.size > largest.labels.size:
-            largest = v
-    assert largest is not None  # argparse asks for one path or more
-    return largest
+        shapes.append(v.shape)
+        phases = max(phases, len(v.phases))
+    return max(shapes, key=math.prod), phases

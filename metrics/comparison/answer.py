@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from metrics.description import CURVE
 from metrics.intervals import CONFIDENCE, Verdict
-from metrics.report.style import in_words
+from metrics.wording import in_words
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LEVEL = 1 - CONFIDENCE
-CURVE = "two_point_correlation"
 MOST_NAMED = 5  # quantities in a sentence
 
 # Rows that say for two phases what another row has said, and for more what interfaces sum up to.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -14,15 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from metrics.arrays import Float64
-from metrics.comparison.answer import CURVE
 from metrics.comparison.cache import keep, recall
 from metrics.correlation import two_point_correlation
-from metrics.description import METRICS, Row, measure
-from metrics.machine.workers import affordable, in_parallel
+from metrics.description import CURVE, Row, measure
+from metrics.machine.workers import SMALLER, affordable, in_parallel
 from metrics.sizes import peak_bytes
 from metrics.volume import AXES, Volume
-
-ALL_METRICS = (*METRICS, CURVE)
 
 
 class Curve(NamedTuple):
@@ -78,6 +75,7 @@ def measure_all(
     workers: int = 1,
     progress: bool = False,
     total: int | None = None,
+    unit: str = "sub-volume",
     cache: Path | None = None,
 ) -> list[Measured]:
     """Measure volumes in parallel processes.
@@ -92,6 +90,8 @@ def measure_all(
         Show a progress bar on a terminal.
     total : int, optional
         Number of tasks, if they have no length.
+    unit : str
+        What the progress bar counts.
     cache : Path, optional
         Folder that keeps what is measured (`metrics.comparison.cache`): what it holds is not
         measured again.
@@ -106,27 +106,33 @@ def measure_all(
     if total is None and isinstance(tasks, Sized):
         total = len(tasks)
     hidden = None if progress else True  # None: hidden in a pipe or a file only
-    measured = in_parallel(_measure, calls, workers)
-    return list(tqdm(measured, total=total, unit="sub-volume", disable=hidden))
+    measured = in_parallel(measure_volume, calls, workers)
+    return list(tqdm(measured, total=total, unit=unit, disable=hidden))
 
 
-def affordable_workers(largest: Volume, question: Question, workers: int) -> int:
-    """How many of so many processes can measure volumes of such a size in the free memory.
+def affordable_workers(
+    shape: Sequence[int],
+    phases: int,
+    question: Question,
+    workers: int,
+    *,
+    remedy: str = SMALLER,
+) -> int:
+    """How many of so many processes can measure volumes of such a shape in the free memory.
+
+    One on a GPU, which every process would fill with a context of its own.
 
     Raises
     ------
     InputError
-        If not even one can.
+        If not even one can; `remedy` says what would help.
     """
-    labels = math.prod(largest.shape)  # of one byte
+    labels = math.prod(shape)  # of one byte
     peak = peak_bytes(
-        question.metrics,
-        largest.shape,
-        len(largest.phases),
-        max_lag=question.max_lag,
-        solver=question.solver,
+        question.metrics, shape, phases, max_lag=question.max_lag, solver=question.solver
     )
-    return affordable(workers, labels + peak)
+    found = affordable(workers, labels + peak, remedy=remedy)
+    return 1 if (question.device or "cpu").startswith("cuda") else found
 
 
 def peak_memory() -> int:
@@ -141,7 +147,8 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _measure(v: Volume, question: Question, cache: Path | None) -> Measured:
+def measure_volume(v: Volume, question: Question, cache: Path | None = None) -> Measured:
+    """Measure a volume in this process, with all its threads."""
     asked = asdict(question)
     if cache is not None and (kept := recall(cache, v, asked)) is not None:
         rows = [Row(*row) for row in kept["rows"]]

@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from metrics.comparison.answer import CURVE
-from metrics.comparison.measuring import ALL_METRICS, Question, affordable_workers
+from metrics.comparison.measuring import Question, affordable_workers
 from metrics.comparison.samples import Sample, match
 from metrics.comparison.subvolumes import Sampling, plan_subvolumes
-from metrics.description import DEFAULT_METRICS, known_metrics
+from metrics.description import ALL_METRICS, COMPARED_METRICS, known_metrics
 from metrics.intervals import CONFIDENCE
 from metrics.lags import check_max_lag
 from metrics.solver.methods import check_solver
 from metrics.volume import InputError, Volume
-
-COMPARED_METRICS = (*DEFAULT_METRICS, CURVE)
 
 
 @dataclass(frozen=True)
@@ -110,7 +107,7 @@ def plan_comparison(
         isotropic=isotropic,
         samples=samples,
         seed=seed,
-        workers=affordable_workers(sampling.real[0], question, workers),
+        workers=affordable_workers(sampling.shape, len(of_real[0].phases), question, workers),
     )
 
 

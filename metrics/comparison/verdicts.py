@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.arrays import Float64
-from metrics.comparison.answer import CURVE, Answer, RowTest, answer
+from metrics.comparison.answer import Answer, RowTest, answer
 from metrics.comparison.bands import judge_curves, noise_floor
-from metrics.description import Row
+from metrics.description import CURVE, Row
 from metrics.intervals import (
     CONFIDENCE,
     Estimate,

@@ -27,18 +27,18 @@ def check_workers(count: int) -> None:
         raise InputError("workers must be a number of processes, or -1 for all cores")
 
 
-def affordable(workers: int, nbytes: int) -> int:
+def affordable(workers: int, nbytes: int, *, remedy: str = SMALLER) -> int:
     """How many of so many processes, each of which takes `nbytes`, the free memory holds.
 
     Raises
     ------
     InputError
-        If it does not hold one.
+        If it does not hold one; `remedy` says what would help.
     """
     from joblib import effective_n_jobs
 
     check_workers(workers)
-    check_memory(nbytes, remedy=SMALLER)
+    check_memory(nbytes, remedy=remedy)
     wanted = effective_n_jobs(workers)
     return wanted if wanted == 1 else max(1, min(wanted, free_memory() // (nbytes + PROCESS_BYTES)))
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from metrics.files import scratch
 from metrics.intervals import VERDICTS
 from metrics.report import plots
-from metrics.report.style import readable
 from metrics.volume import AXES, InputError, Volume
+from metrics.wording import readable
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
-from metrics.report.style import readable, row_label, shortened
 from metrics.volume import AXES, Volume, axis_index
+from metrics.wording import readable, row_label, shortened
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,12 +11,13 @@ from joblib import parallel_config
 from PIL import Image
 
 from benchmarks import demo, export
-from benchmarks.speed import comparing, diffusivity, measuring
+from benchmarks.speed import comparing, counting, diffusivity
 from benchmarks.tables import markdown, write_result
 from benchmarks.trust import coverage, real_pairs
 from benchmarks.validation import readme_pictures
 from metrics import ALL_METRICS, TABLE_COLUMNS, read, volume_fraction, write
 from metrics.shapes import gaussian_random_field, plurigaussian
+from metrics.volume import InputError
 from slicegan.generation import generate
 
 
@@ -101,10 +102,10 @@ def test_speed_runs_and_both_sides_agree(tmp_path: Path) -> None:
     volume = tmp_path / "three.tif"
     write(plurigaussian((40,) * 3, correlation_length=3, seed=0).volume, volume)
     arguments = ["--volume", str(volume), "--size", "40", "--repeats", "1"]
-    assert measuring.main([*arguments, "--out", str(tmp_path)]) == 0
+    assert counting.main([*arguments, "--out", str(tmp_path)]) == 0
     table = pd.read_csv(tmp_path / "speed.csv")
-    assert len(table) == len(measuring.ROWS)
-    agreement = dict(zip(measuring.ROWS, table["ours / peer"], strict=True))
+    assert len(table) == len(counting.ROWS)
+    agreement = dict(zip(counting.ROWS, table["ours / peer"], strict=True))
     assert agreement["counts"] == pytest.approx(1)  # the same faces
     assert agreement["two_point"] == pytest.approx(1, abs=0.02)  # bins weighted differently
     # Marching cubes on a smoothed image lose 10 to 20 % of structures of 3 voxels.
@@ -163,7 +164,7 @@ def test_demo_says_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def missing(name: str) -> None:
-        raise demo.InputError(f"{name} is not on this machine")
+        raise InputError(f"{name} is not on this machine")
 
     monkeypatch.setattr(demo.datasets, "load", missing)
     assert demo.main(["--out", str(tmp_path / "demo")]) == 2
@@ -189,11 +190,12 @@ def test_picture_of_a_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     real, generated = fields
     monkeypatch.setattr(demo.datasets, "load", lambda name: real)
     monkeypatch.setattr(demo, "generate", lambda name, shape, *, seed, count: [generated])
-    command = demo.command.main
+    compare = demo.compare
     quick = ["--quiet", "--workers", "1", "--metrics", "volume_fraction,chord_length"]
-    monkeypatch.setattr(demo.command, "main", lambda argv: command([*argv, *quick]))
+    monkeypatch.setattr(demo, "compare", lambda argv: compare([*argv, *quick]))
     assert demo.main(["--out", str(tmp_path)]) == 0
-    assert {file.name for file in tmp_path.glob("*/report.html")} == {"report.html"}
+    reports = {file.parent.name for file in tmp_path.glob("*/report.html")}
+    assert reports == {demo.GENERATED, demo.RANDOM}
     out = tmp_path / "docs" / "demo.png"
     assert readme_pictures.main(["demo", "--demo", str(tmp_path), "--out", str(out)]) == 0
     assert out.read_bytes().startswith(b"\x89PNG")

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import reproduce
 from benchmarks.making import gpu_job, train_pretrained
-from benchmarks.speed import diffusivity, measuring
+from benchmarks.speed import counting, diffusivity
 from metrics.command.comparing import _parser as compare_parser
 from slicegan.cli import _parser as slicegan_parser
 
@@ -66,8 +66,8 @@ def test_every_command_is_one_that_its_program_takes(tmp_path: Path) -> None:
             reproduce._parser().parse_args(words)
         elif words[0] == "benchmarks.speed.diffusivity":
             diffusivity._parser().parse_args(words[1:])
-        elif words[0] == "benchmarks.speed.measuring":
-            measuring._parser().parse_args(words[1:])
+        elif words[0] == "benchmarks.speed.counting":
+            counting._parser().parse_args(words[1:])
         elif words[0] == "benchmarks.making.train_pretrained":
             train_pretrained._parser().parse_args(words[1:])
         else:

@@ -15,10 +15,9 @@ from benchmarks.validation import alternatives
 from benchmarks.validation.cases import CASES, STUDIES, Study, middle_slice
 from benchmarks.validation.table import compact, curve_errors, floors_of, result_rows, summary
 from benchmarks.validation.taufactor import D_EFF, beside, solver_summary
-from metrics.comparison.answer import CURVE
 from metrics.comparison.measuring import Measured, Question, measure_all
 from metrics.comparison.verdicts import tabulate
-from metrics.description import Row
+from metrics.description import CURVE, Row
 from metrics.shapes import gaussian_random_field
 from metrics.volume import InputError, Phase, Volume
 from slicegan.data import load_training_data

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metrics.comparison.answer import CURVE, Answer, RowTest, answer
+from metrics.comparison.answer import Answer, RowTest, answer
+from metrics.description import CURVE
 from metrics.intervals import Verdict
 
 TWO, THREE = ("pore", "solid"), ("pore", "ni", "ysz")

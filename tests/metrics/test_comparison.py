@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metrics.comparison.answer import CURVE
 from metrics.comparison.comparing import compare
-from metrics.comparison.plan import COMPARED_METRICS
 from metrics.comparison.verdicts import DISTANCE_COLUMNS, TABLE_COLUMNS
+from metrics.description import COMPARED_METRICS, CURVE
 from metrics.shapes import gaussian_random_field, plurigaussian
 from metrics.volume import InputError, Volume
 

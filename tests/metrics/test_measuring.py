@@ -74,6 +74,7 @@ def test_what_is_kept_is_not_measured_again(
         (["nothing*.tif"], "no file matches nothing*.tif"),
         (["a.tif", "--metrics", "porosity"], "unknown metric 'porosity'"),
         (["a.tif", "--metrics", "tpb_density"], "need three phases"),
+        (["a.tif", "--out", "new/table.csv"], "new/table.csv: no such folder"),
         (["a.tif", "--out", "table.txt"], "--out must end in .csv"),
         (["a.tif", "--shape", "2,2,2"], "--shape and --dtype are of raw files"),
         (["a.tif", "--solver", "magic"], "magic"),
@@ -104,3 +105,19 @@ def test_compare_is_the_same_command_by_another_door(
     assert summary["settings"]["margin"] == 0.2
     assert main([*argv, "--subvolume", "999"]) == 2
     assert "slicegan compare: " in capsys.readouterr().err
+
+
+def test_quiet_work_of_which_nothing_is_left_is_refused(
+    files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["measure", files[0], "--quiet", *CHEAP]) == 2
+    assert "give --out, --json or --cache" in capsys.readouterr().err
+
+
+def test_undefined_values_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    layers = np.zeros((6, 6, 6), np.uint8)
+    layers[3:] = 1
+    write(Volume(layers), tmp_path / "layers.tif")
+    assert main(["measure", str(tmp_path / "layers.tif"), *CHEAP]) == 0
+    # No chord of either phase begins or ends along y and x.
+    assert "4 of 8 values undefined or not converged" in capsys.readouterr().out

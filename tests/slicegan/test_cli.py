@@ -23,7 +23,7 @@ from small_runs import SETTINGS, draw_nothing, image_file
 
 from metrics.io.volumes import read, write
 from metrics.shapes import gaussian_random_field
-from metrics.volume import InputError, Phase
+from metrics.volume import Phase
 from slicegan import cli
 from slicegan.checkpoint import load_model, load_state, save_model
 from slicegan.cli import main
@@ -31,7 +31,7 @@ from slicegan.convert import convert
 from slicegan.ensemble import load_models
 from slicegan.generation import generate
 from slicegan.record import read_record
-from slicegan.runs import Run
+from slicegan.runs import Diverged, Run
 from slicegan.settings import presets
 
 ROOT = Path(__file__).parents[2]
@@ -256,7 +256,7 @@ def test_a_member_that_fails_does_not_stop_the_others(
 
     def failing(run: Run, *, progress: bool = False) -> bool:
         if run.folder.name == "member_0":
-            raise InputError("member_0: a loss is not finite")
+            raise Diverged("member_0: a loss is not finite")
         return train(run, progress=progress)
 
     monkeypatch.setattr(Run, "train", failing)
@@ -264,7 +264,7 @@ def test_a_member_that_fails_does_not_stop_the_others(
     assert main(argv) == 2
     first, last = capsys.readouterr().err.splitlines()
     assert first == "slicegan train: member_0: a loss is not finite"
-    assert "1 of 2 members were not trained" in last
+    assert "1 of 2 members have diverged" in last
     assert (out / "member_1" / "generator.safetensors").exists()
     assert not (out / "member_0" / "generator.safetensors").exists()
 

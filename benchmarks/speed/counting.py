@@ -33,7 +33,7 @@ from benchmarks.tables import write_result
 from metrics.command.arguments import Parser
 from metrics.io.volumes import read
 
-SCRIPT = Script("speed.measuring", __doc__)
+SCRIPT = Script("speed.counting", __doc__)
 
 Labels = NDArray[np.uint8]
 LAG = 64
@@ -215,7 +215,7 @@ def serve_side(name: str, side: str, labels: Labels) -> None:
 
 def row_of(name: str, volume: Path, size: int, repeats: int) -> dict[str, object]:
     """Ours and the peer in turn, each in its own process."""
-    command = [sys.executable, "-m", "benchmarks.speed.measuring", "--serve", name]
+    command = [sys.executable, "-m", "benchmarks.speed.counting", "--serve", name]
     options = ["--volume", str(volume), "--size", str(size)]
     sides = {side: [*command, side, *options] for side in ("ours", "peer")}
     runs = measured_in_turn(sides, repeats)
