@@ -5,7 +5,11 @@
 (32, 32, 32)
 """
 
+from importlib.metadata import version
+
 import lazy_loader
+
+__version__ = version("slicegan")
 
 # Names and where they come from are in __init__.pyi; loading PyTorch waits until one is used.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -30,3 +30,5 @@ __all__ = [
     "save_model",
     "stream",
 ]
+
+__version__: str
