@@ -10,17 +10,20 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.tables import markdown
-from metrics.comparison.answer import CURVE
+from benchmarks.validation.cases import CASES
+from metrics.description import CURVE
 from metrics.volume import AXES
 
 RESULTS = Path(__file__).parents[1] / "results"
-SHOWN = {"nmc": "pore", "berea": "pore"}  # the phase that is shown of each generator
+SHOWN = {"nmc-slice": "pore", "nmc": "pore", "berea": "pore"}  # generators, a phase of each
 
 
 def column(name: str, phase: str) -> dict[str, str]:
     """Generated over real of one generator, with 95 % intervals."""
     table, tests = (
-        pd.read_csv(RESULTS / name / f"{stem}.csv", keep_default_na=False, na_values=[""])
+        pd.read_csv(
+            RESULTS / CASES[name].dataset / f"{stem}.csv", keep_default_na=False, na_values=[""]
+        )
         .fillna({"phase": "", "axis": ""})
         .query("sample == @name")
         for stem in ("table", "tests")
