@@ -242,7 +242,7 @@ def test_bounds_mirror_and_permutation(seed, fraction):
     # tol 2e-4: the differences between the copies are then an order below the bound.
     options = {"phase": 1, "tol": 2e-4}
     copies = [labels, labels[::-1], labels[:, ::-1], labels[:, :, ::-1], labels[::-1, ::-1]]
-    values = [result.value for result in effective_diffusivity(copies, axis="z", **options)]
+    values = [result.value for result in effective_diffusivities(copies, axis="z", **options)]
     values.append(effective_diffusivity(labels.transpose(0, 2, 1), axis="z", **options).value)
     values.append(effective_diffusivity(labels.transpose(1, 0, 2), axis="y", **options).value)
     values.append(effective_diffusivity(labels.transpose(2, 1, 0), axis="x", **options).value)

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 # volume was there and all that is compiled was compiled, sampled by the kernel.
 MEASURED = """
 import json, sys
-from metrics.comparison.measuring import _measure_block, peak_memory
+from metrics.comparison.measuring import Question, measure_volume, peak_memory
 from metrics.shapes import gaussian_random_field
 from metrics.machine.threads import at_most
 
@@ -34,10 +34,8 @@ def field(shape):
     ).volume
 
 def measured(v, lag):
-    scalars = () if name == "two_point_correlation" else (name,)
-    curve = lag if name == "two_point_correlation" else None
     with at_most(1):
-        _measure_block(v, scalars, curve, False, "multigrid", None, None)
+        measure_volume(v, Question((name,), lag))
 
 def now():
     with open("/proc/self/status") as status:
