@@ -1,6 +1,6 @@
 """The paper's validation, and what it did by eye or not at all.
 
-    python benchmarks/reproduce.py nmc
+    python -m benchmarks.reproduce nmc
 
 generates volumes of fresh seeds with the shipped generators of a material (learnt from its whole
 volume, and from one slice), compares them with disjoint sub-volumes of the real one, and writes
@@ -20,7 +20,6 @@ sub-volumes, or with a large --taufactor of all, by TauFactor as well. What is m
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import datasets
+from benchmarks.script import Script
 from benchmarks.tables import fact_lines, markdown
 from benchmarks.validation import figures
 from benchmarks.validation.alternatives import random_fields, stacked_slice
@@ -49,7 +49,6 @@ from benchmarks.validation.table import (
 )
 from benchmarks.validation.taufactor import D_EFF, beside, solver_summary
 from metrics.command.arguments import Parser
-from metrics.command.ending import exit_status
 from metrics.comparison.answer import Answer
 from metrics.comparison.measuring import Measured, Question, affordable_workers, measure_all
 from metrics.comparison.subvolumes import plan_subvolumes
@@ -63,6 +62,7 @@ from slicegan.generation import generate
 from slicegan.places import LONGEST, lattice
 from slicegan.places_picture import plot_lattice
 
+SCRIPT = Script("reproduce", __doc__)
 TITLE = "# Validation: "
 FIRST_SEED = 1000  # neither training nor any card has used these
 REAL, STACKED, FIELD = "real", "stacked slice", "random field"
@@ -281,11 +281,7 @@ def write(
 
 
 def _parser() -> Parser:
-    parser = Parser(
-        prog="reproduce.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = SCRIPT.parser(out=None)
     add = parser.add_argument
     add("case", choices=tuple(STUDIES))
     add("--model", action="append", help="a run or file, instead of the shipped generators")
@@ -295,23 +291,15 @@ def _parser() -> Parser:
     add("--cache", type=Path, default=Path("runs/measured"), help="kept values (%(default)s)")
     add("--taufactor", type=int, default=2, help="sub-volumes that it solves too (%(default)s)")
     add("--device", help="of generation and TauFactor, e.g. cuda (cpu)")
-    add("--workers", type=int, default=-1, help="processes (all cores)")
+    add("--workers", type=int, default=-1, help="processes (all cores); fewer take less memory")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = _parser()
-    args = parser.parse_args(argv)
-    words = sys.argv[1:] if argv is None else argv
-    return exit_status(
-        parser.prog,
-        lambda: run(args, shlex.join(["python", "benchmarks/reproduce.py", *words])),
-        less="ask for fewer processes (--workers)",
-        interrupted="interrupted; the same command goes on",
-    )
+    return SCRIPT.run(_parser(), argv, work)
 
 
-def run(args: argparse.Namespace, command: str) -> int:
+def work(args: argparse.Namespace, command: str) -> int:
     start = perf_counter()
     check_workers(args.workers)
     # Tiny volumes prove nothing: they must not replace the results that are shown.

@@ -64,5 +64,5 @@ class Script:
         return exit_status(
             parser.prog,
             lambda: work(args, self.command(argv)),
-            interrupted="interrupted: what was finished is kept",
+            interrupted="interrupted; the same command goes on with what was kept",
         )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.connectivity import Clusters
-from metrics.lags import LagCurve, check_max_lag, pairs_along, probability
+from metrics.lags import LagCurve, check_max_lag
 from metrics.machine.compiled import compiled
 from metrics.machine.threads import thread_count
 from metrics.volume import AXES, Volume, as_volume
@@ -70,11 +70,8 @@ def two_point_cluster(
     shifts = np.array([k * unit for unit, k in product(np.eye(3, dtype=int), range(lag + 1))])
     with ThreadPoolExecutor(thread_count()) as pool:
         found = list(pool.map(lambda shift: _pairs_in_cluster(clusters, *shift), shifts))
-    axis, pairs = {}, {}
-    for name, counts in zip(AXES, np.reshape(found, (3, lag + 1)), strict=True):
-        pairs[name] = pairs_along(v, name, lag)
-        axis[name] = probability(counts, pairs[name])
-    return TwoPointCluster(np.arange(lag + 1), axis, pairs)
+    counts = np.reshape(found, (3, lag + 1))
+    return TwoPointCluster.of(v, lag, dict(zip(AXES, counts, strict=True)))
 
 
 @compiled(nogil=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -27,6 +29,16 @@ class LagCurve:
     lags: Int64
     axis: dict[str, Float64]
     pairs: dict[str, Int64]
+
+    @classmethod
+    def of(cls, v: Volume, max_lag: int, found: Mapping[str, Int64]) -> Self:
+        """Curve of counts that were found along each axis, over those that are possible."""
+        pairs = {axis: pairs_along(v, axis, max_lag) for axis in found}
+        return cls(
+            np.arange(max_lag + 1),
+            {axis: probability(counts, pairs[axis]) for axis, counts in found.items()},
+            pairs,
+        )
 
 
 def check_max_lag(volume: Volume, max_lag: int | None) -> int:

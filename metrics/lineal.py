@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from metrics.arrays import Int64
 from metrics.chords import Runs, runs_along
-from metrics.lags import LagCurve, check_max_lag, pairs_along, probability
+from metrics.lags import LagCurve, check_max_lag
 from metrics.volume import AXES, Volume, as_volume
 
 
@@ -59,12 +59,8 @@ def lineal_path(
     """
     v = as_volume(volume)
     lag = check_max_lag(v, max_lag)
-    axis, pairs = {}, {}
-    for name in AXES:
-        found = _segments(runs_along(v, phase, name), lag)
-        pairs[name] = pairs_along(v, name, lag)
-        axis[name] = probability(found, pairs[name])
-    return LinealPath(np.arange(lag + 1), axis, pairs)
+    found = {axis: _segments(runs_along(v, phase, axis), lag) for axis in AXES}
+    return LinealPath.of(v, lag, found)
 
 
 def _segments(runs: Runs, max_lag: int) -> Int64:

@@ -12,8 +12,7 @@ else differs from place to place, the texture; training is (`slicegan.losses.Pla
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import reduce
 
@@ -32,7 +31,7 @@ LATENT_SIZE = 4
 SHARE = 8  # one voxel of so many is looked at at most: neighbours say nearly the same
 VOXELS = 2**22  # looked at in all, at most: they say the fractions to .0003, in 100 MB
 PASSES = 50
-FEWER = "ask for fewer volumes"
+SETTLED = 1e-6  # of an offset in a pass
 EXACT = 1e-5
 
 
@@ -76,22 +75,24 @@ def calibrate(
     wanted = np.asarray(fractions, float)
     if len(wanted) != model.material.channels or abs(wanted.sum() - 1) > 1e-6 or min(wanted) <= 0:
         raise InputError(f"expected a positive fraction for each phase, got {tuple(fractions)}")
-    before = model.generator.config
-    if places != before.places != 1 != places:
-        raise InputError(f"its fractions are set at {before.places}^3 places: set them at those")
-    config = replace(before, calibrated=True, places=max(places, before.places))
-    state = model.generator.state_dict()
-    weights = {name: tensor for name, tensor in state.items() if not name.endswith(COUNTER)}
-    offset = weights.get("offset", torch.zeros(len(wanted))).cpu()
-    logits = _at_places(model, volumes, places, seed, progress)
+    held = model.generator.config.places
+    if places > 1 and held not in (1, places):
+        raise InputError(f"its fractions are set at {held}^3 places: set them at those")
+    logits: NDArray[np.floating] = (
+        _anywhere(model, volumes, seed, progress)
+        if places == 1
+        else _at_places(model, volumes, places, seed, progress)
+    )
     # Part by part: sorting takes several times the bytes of what it sorts.
     parts = (part.astype(np.float32) for part in np.array_split(logits, places, axis=1))
-    moved = np.concatenate([offsets(part, wanted) for part in parts], axis=1)
-    total = offset.reshape(-1, *[before.places] * 3) + torch.from_numpy(moved).view(
-        -1, *[places] * 3
-    )
-    shape = (-1,) if config.places == 1 else total.shape
-    generator = assemble(config, weights | {"offset": total.reshape(shape)})
+    moved = torch.from_numpy(np.concatenate([offsets(part, wanted) for part in parts], axis=1))
+    config = replace(model.generator.config, calibrated=True, places=max(places, held))
+    state = model.generator.state_dict()
+    weights = {name: tensor for name, tensor in state.items() if not name.endswith(COUNTER)}
+    before = weights.get("offset", torch.zeros(len(wanted))).cpu()
+    total = before.reshape(-1, *[held] * 3) + moved.reshape(-1, *[places] * 3)
+    offset = total.flatten() if config.places == 1 else total
+    generator = assemble(config, weights | {"offset": offset})
     return replace(model, generator=generator.to(next(model.generator.parameters()).device))
 
 
@@ -117,20 +118,21 @@ def offsets(logits: NDArray[np.float32], wanted: NDArray[np.float64]) -> NDArray
     [0, 1, 1, 0]
     """
     moved = np.zeros((*logits.shape[:-1], 1), np.float32)
-    missed = math.inf
     for _ in range(PASSES):
+        before = moved.copy()
         # One phase after the other gets its share exactly, at the cost of the others.
         for k, share in enumerate(wanted):
             rows = (logits[j] + moved[j] for j in range(len(wanted)) if j != k)
             others = reduce(np.maximum, rows)
             moved[k, ..., 0] += np.quantile(others - logits[k] - moved[k], share, axis=-1)
+        moved -= moved.mean(axis=0)
         largest = (logits + moved).argmax(axis=0)
         found = np.stack([(largest == k).mean(axis=-1) for k in range(len(wanted))], axis=-1)
-        before, missed = missed, abs(found - wanted).max()
-        # Of logits rounded to 16 bits several are equal: there is a best that is not exact.
-        if missed < max(EXACT, 1 / logits.shape[-1]) or missed >= before:
+        exact = abs(found - wanted).max() < max(EXACT, 1 / logits.shape[-1])
+        # Of logits rounded to 16 bits many are equal: shares then settle near to what is wanted.
+        if exact or abs(moved - before).max() < SETTLED:
             break
-    return (moved - moved.mean(axis=0))[..., 0]
+    return moved[..., 0]
 
 
 def image_fractions(data: TrainingData) -> list[float]:
@@ -143,40 +145,29 @@ def image_fractions(data: TrainingData) -> list[float]:
     return (shares / shares.sum()).tolist()
 
 
+def _anywhere(model: Model, volumes: int, seed: int, progress: bool) -> NDArray[np.float32]:
+    """Logits of voxels of some volumes: (phases, 1, N).
+
+    At random places: a lattice of them would see some elements of the kernels more than others.
+    """
+    random = _random(model, seed)
+    parts = []
+    for logits in _generated(model, volumes, random, progress):
+        count = logits[0].numel()
+        looked_at = (min(count // SHARE, VOXELS // volumes),)
+        chosen = torch.randint(count, looked_at, generator=random, device=logits.device)
+        parts.append(logits.flatten(1)[:, None, chosen].float().cpu().numpy())
+    return np.concatenate(parts, axis=2)
+
+
 def _at_places(
     model: Model, volumes: int, places: int, seed: int, progress: bool
-) -> NDArray[np.floating]:
-    """Logits of voxels of some volumes at each place: (phases, places^3, N).
-
-    For one place at random voxels: a lattice of them would see some elements of the kernels more
-    than others. For several of all voxels, in 16 bits.
-    """
-    generator = model.generator
-    weight = next(generator.parameters())
-    random = torch.Generator(weight.device).manual_seed(seed)
-    shape = (1, generator.config.latent_channels, *(LATENT_SIZE,) * 3)
-    if places > 1:
-        voxels = volumes * generator.size(LATENT_SIZE) ** 3
-        check_memory(6 * model.material.channels * voxels, remedy=FEWER)
-    parts = []
-    with torch.inference_mode():
-        for _ in progress_bar(
-            range(volumes), shown=progress, desc="fractions", unit="volume", leave=False
-        ):
-            noise = torch.randn(shape, generator=random, device=weight.device, dtype=weight.dtype)
-            fine = [
-                torch.randn((1, 1, *(n,) * 3), generator=random, device=weight.device).to(weight)
-                for n in generator.fine_sizes(LATENT_SIZE)
-            ]
-            latent = noise.to(memory_format=torch.channels_last_3d)
-            logits = generator.logits(latent, fine)[0]
-            if places > 1:
-                parts.append(_by_place(logits, places).to(torch.float16).cpu().numpy())
-                continue
-            count = logits[0].numel()
-            looked_at = (min(count // SHARE, VOXELS // volumes),)
-            chosen = torch.randint(count, looked_at, generator=random, device=weight.device)
-            parts.append(logits.flatten(1)[:, None, chosen].float().cpu().numpy())
+) -> NDArray[np.float16]:
+    """Logits of all voxels of some volumes, by place: (phases, places^3, N)."""
+    voxels = volumes * model.generator.size(LATENT_SIZE) ** 3
+    check_memory(6 * model.material.channels * voxels, remedy="ask for fewer volumes")
+    generated = _generated(model, volumes, _random(model, seed), progress)
+    parts = [_by_place(logits, places).half().cpu().numpy() for logits in generated]
     return np.concatenate(parts, axis=2)
 
 
@@ -185,3 +176,28 @@ def _by_place(logits: Tensor, n: int) -> Tensor:
     z, y, x = (size // n for size in logits.shape[1:])
     cells = logits[:, : z * n, : y * n, : x * n].unflatten(3, (x, n)).unflatten(2, (y, n))
     return cells.unflatten(1, (z, n)).permute(0, 2, 4, 6, 1, 3, 5).reshape(len(logits), n**3, -1)
+
+
+def _generated(
+    model: Model, volumes: int, random: torch.Generator, progress: bool
+) -> Iterator[Tensor]:
+    """Logits of so many volumes: (phases, Z, Y, X)."""
+    generator = model.generator
+    weight = next(generator.parameters())
+    shape = (1, generator.config.latent_channels, *(LATENT_SIZE,) * 3)
+    count = progress_bar(
+        range(volumes), shown=progress, desc="fractions", unit="volume", leave=False
+    )
+    with torch.inference_mode():
+        for _ in count:
+            noise = torch.randn(shape, generator=random, device=weight.device, dtype=weight.dtype)
+            fine = [
+                torch.randn((1, 1, *(n,) * 3), generator=random, device=weight.device).to(weight)
+                for n in generator.fine_sizes(LATENT_SIZE)
+            ]
+            latent = noise.to(memory_format=torch.channels_last_3d)
+            yield generator.logits(latent, fine)[0]
+
+
+def _random(model: Model, seed: int) -> torch.Generator:
+    return torch.Generator(next(model.generator.parameters()).device).manual_seed(seed)

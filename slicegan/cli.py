@@ -11,16 +11,21 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING
 
-from metrics.command.arguments import Parser, phase_table, spacing
-from metrics.command.ending import INTERRUPTED, exit_status
+from metrics.command.ending import (
+    INTERRUPTED,
+    LESS_TO_COMPARE,
+    LESS_TO_MEASURE,
+    UNWRITTEN,
+    exit_status,
+)
 from metrics.files import one_line
 from metrics.io.volumes import check_disk
 from metrics.volume import AXES, InputError, check_spacing
-from slicegan.config import DataConfig, Kind
+from slicegan.command_line import command_line
+from slicegan.config import DataConfig
 from slicegan.settings import override, preset
 
 if TYPE_CHECKING:
@@ -28,28 +33,9 @@ if TYPE_CHECKING:
 
     from slicegan.runs import Run
 
-TRAIN_EXAMPLE = "example: slicegan train slice.png --out run --preset tiny"
-GENERATE_EXAMPLE = "example: slicegan generate snow --size 128 --out gen.tif"
-INFO_EXAMPLE = "example: slicegan info snow"
-CONVERT_EXAMPLE = "example: slicegan convert NMC_Gen.pt NMC_params.data --out nmc.safetensors"
-COMPARE_HELP = "say whether generated and real volumes are the same material"
-MEASURE_HELP = "measure volumes: every quantity, as a table"
-COMPARE_EXAMPLE = "example: slicegan compare gen.tif real.tif --out result"
-MEASURE_EXAMPLE = "example: slicegan measure gen.tif real.tif --out table.csv"
-
 FEWER = "ask for fewer or smaller volumes, or filters"
-UNWRITTEN = "interrupted, nothing was written"
 # What to do where memory does not suffice, and what to say after Ctrl-C.
-ENDINGS = {
-    "compare": (
-        "ask for smaller sub-volumes (--subvolume) or fewer at a time (--workers)",
-        UNWRITTEN,
-    ),
-    "measure": (
-        "ask for fewer volumes at a time (--workers) or fewer metrics (--metrics)",
-        UNWRITTEN,
-    ),
-}
+ENDINGS = {"compare": (LESS_TO_COMPARE, UNWRITTEN), "measure": (LESS_TO_MEASURE, UNWRITTEN)}
 
 # Settings that the images decide.
 OF_IMAGES = ("generator.channels", "generator.output", "critic.channels")
@@ -69,10 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
 
     def work() -> int:
-        args = _parser(words[:1]).parse_args(words)
+        args = command_line(words[:1]).parse_args(words)
         args.words = words
-        status: int = args.run(args)
-        return status
+        return COMMANDS[args.command](args)
 
     less, interrupted = ENDINGS.get(words[0] if words else "", (FEWER, "interrupted"))
     name = " ".join(["slicegan", *words[:1]])
@@ -298,136 +283,11 @@ def _numbered(path: Path, count: int) -> Iterator[Path]:
         yield path.with_stem(f"{path.stem}_{index:0{digits}}")
 
 
-def _size(text: str) -> tuple[int, ...]:
-    try:
-        numbers = tuple(int(item) for item in text.split(","))
-    except ValueError:
-        numbers = ()
-    if len(numbers) not in (1, 3):
-        raise argparse.ArgumentTypeError(f"expected a whole number or z,y,x, got {text!r}")
-    return numbers * 3 if len(numbers) == 1 else numbers
-
-
-def _seconds(text: str) -> float:
-    """Length of time from a number and its unit, s, m or h."""
-    units = {"s": 1, "m": 60, "h": 3600}
-    try:
-        seconds = float(text[:-1]) * units[text[-1:]]
-    except (KeyError, ValueError):
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a time like 90s, 30m or 2h, got {text!r}")
-    return seconds
-
-
-def _parser(chosen: Sequence[str] = ()) -> Parser:
-    """All commands; `compare` and `measure` have their arguments, slow to import, if chosen."""
-    parser = Parser(prog="slicegan", description="Learn 3D microstructures from 2D images.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for build in (_train_parser, _generate_parser, _info_parser, _convert_parser):
-        build(commands)
-    for name, run, room, args, help_, example in (
-        ("compare", compare, "comparing", "GEN REAL", COMPARE_HELP, COMPARE_EXAMPLE),
-        ("measure", measure, "measuring", "VOLUME ...", MEASURE_HELP, MEASURE_EXAMPLE),
-    ):
-        one = commands.add_parser(
-            name,
-            help=help_,
-            description=f"{help_.capitalize()}.",
-            usage=f"slicegan {name} {args} [options]",
-            epilog=example,
-        )
-        one.set_defaults(run=run)
-        if name in chosen:
-            import_module(f"metrics.command.{room}").add_arguments(one)
-    return parser
-
-
-def _train_parser(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = commands.add_parser(
-        "train",
-        help="learn a generator from images",
-        description="Learn a generator of volumes from 2D images, or from slices of a volume.",
-        usage="slicegan train [IMAGE ...] --out RUN [options]",
-        epilog=TRAIN_EXAMPLE,
-    )
-    parser.set_defaults(run=train, default=parser.get_default)
-    add = parser.add_argument
-    several: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
-    isotropic = "of an isotropic material; or one volume"
-    add("image", nargs="*", default=[], metavar="IMAGE", help=isotropic)
-    add("--axis", **several, metavar="AXIS=IMAGE", help="z=a.png y=b.png x=b.png")
-    add("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
-    add("--preset", help="paper, fast, narrow or tiny (fast on a GPU, narrow on a CPU)")
-    add("--set", **several, metavar="KEY=VALUE", help="e.g. training.penalty=1")
-    add("--steps", type=int, help="of the generator; with --resume, to train longer")
-    ensemble = "generators of seeds SEED, SEED+1, ..., which generate takes in turn (1)"
-    add("--ensemble", type=int, default=1, metavar="N", help=ensemble)
-    add("--stop-after", type=_seconds, metavar="TIME", help="steps that fit it: 90s, 30m or 2h")
-    add("--resume", action="store_true", help="go on with a run that was stopped")
-    add("--isotropic", action="store_true", help="a volume's axes are alike")
-    add("--pages", action="store_true", help="pages of a TIFF are images of their own")
-    add("--flips", default="", metavar="AXES", help="mirror symmetries, e.g. yx, if not isotropic")
-    _add_material(add)
-    add("--seed", type=int, default=0, help="(%(default)s)")
-    add("--device", help="cpu or cuda (cuda if there is one)")
-    add("--quiet", action="store_true", help="print nothing but errors")
-
-
-def _generate_parser(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = commands.add_parser(
-        "generate",
-        help="make volumes of any size",
-        description="Generate volumes into files, with bounded memory.",
-        epilog=GENERATE_EXAMPLE,
-    )
-    parser.set_defaults(run=generate)
-    add = parser.add_argument
-    add("model", metavar="MODEL", help="folder of a run, .safetensors file, or shipped name")
-    add("--size", type=_size, required=True, metavar="N", help="voxels: N, or Z,Y,X")
-    add("--out", type=Path, default=Path("gen.tif"), help=".tif, .npy, .h5 or .raw (%(default)s)")
-    add("--count", type=int, default=1, help="independent volumes, numbered files (%(default)s)")
-    add("--seed", type=int, default=0, help="(%(default)s)")
-    add("--periodic", default="", metavar="AXES", help="axes without a seam, e.g. zyx")
-    add("--origin", type=_size, default=(0, 0, 0), metavar="Z,Y,X", help="e.g. --origin=-32,0,0")
-    add("--device", help="cpu or cuda (cuda if there is one)")
-    add("--quiet", action="store_true", help="print nothing but errors")
-
-
-def _info_parser(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = commands.add_parser(
-        "info",
-        help="what a model is and where it comes from",
-        description="Print material, network, training and errors of a model.",
-        epilog=INFO_EXAMPLE,
-    )
-    parser.set_defaults(run=info)
-    add = parser.add_argument
-    add("model", metavar="MODEL", help="folder of a run, .safetensors file, or shipped name")
-    add("--json", action="store_true", help="all that the file knows, as JSON")
-
-
-def _convert_parser(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = commands.add_parser(
-        "convert",
-        help="read a generator of the original SliceGAN code",
-        description="Convert a generator of the original SliceGAN code; no pickled code is run.",
-        epilog=CONVERT_EXAMPLE,
-    )
-    parser.set_defaults(run=convert)
-    add = parser.add_argument
-    add("weights", metavar="OLD_Gen.pt", help="its weights")
-    add("params", metavar="OLD_params.data", help="its layers")
-    add("--out", type=Path, required=True, metavar="MODEL.safetensors", help="file to write")
-    add("--latent-size", type=int, default=4, help="latent sites in training (%(default)s)")
-    several: dict[str, Any] = {"nargs": "+", "default": []}
-    add("--calibrate", **several, metavar="IMAGE", help="trained on: set fractions at every place")
-    _add_material(add)
-
-
-def _add_material(add: Callable[..., argparse.Action]) -> None:
-    """Options that say what images show."""
-    add("--kind", choices=get_args(Kind), default="phases", help="(%(default)s)")
-    add("--phases", type=phase_table, help="names and file values, e.g. pore=0,ni=127,ysz=254")
-    add("--spacing", type=spacing, help="pixel size, one number or z,y,x")
-    add("--unit", help="of the spacing, e.g. um")
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "train": train,
+    "generate": generate,
+    "info": info,
+    "convert": convert,
+    "compare": compare,
+    "measure": measure,
+}

@@ -20,12 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.arrays import Float64
-from metrics.correlation import two_point_map
 from metrics.volume import AXES, InputError, Phase, Volume
 from slicegan.config import Material
 from slicegan.data import TrainingData
 from slicegan.places import Lattice, lattice, measurable, periods
-from slicegan.sources import PLANES, Source
+from slicegan.plane_maps import (
+    PairCounts,
+    boundary_length,
+    diagonal,
+    expected_diagonal,
+    pair_counts,
+    pooled,
+    summed,
+    symmetric,
+)
+from slicegan.sources import PLANES
 
 # Errors of a good generator: a score of 1 is just good enough.
 FRACTION_BAR, S2_BAR, BOUNDARY_BAR, LATTICE_BAR = 0.01, 0.02, 0.05, 0.03
@@ -177,8 +186,8 @@ def reference(data: TrainingData) -> Reference:
     for source, of_source in zip(data.sources, stacks, strict=True):
         images = (image[np.newaxis] for stack in of_source for image in stack)
         segmented = _segmented(images, data.material, thresholds)
-        s2 = _pooled(_pair_counts(volume, lag) for volume in segmented)[:, 0]
-        maps |= dict.fromkeys(source.axes, _symmetric(s2, source))
+        s2 = pooled(pair_counts(volume, lag) for volume in segmented)[:, 0]
+        maps |= dict.fromkeys(source.axes, symmetric(s2, source))
     return Reference(data.material, data.isotropic, thresholds, maps)
 
 
@@ -212,6 +221,7 @@ def judge(
     Examples
     --------
     >>> import torch
+    >>> from slicegan.sources import Source
     >>> labels = np.indices((8, 8, 8), dtype=np.uint8).sum(axis=0) // 2 % 2
     >>> source = Source(("z", "y", "x"), (torch.from_numpy(labels),), channels=2, turns=True)
     >>> material = Material("phases", (Phase("pore", 0, 0), Phase("grain", 1, 1)))
@@ -227,8 +237,8 @@ def judge(
     if lag < 2:
         raise InputError("images and volumes must have four voxels or more along every side")
     segmented = list(_segmented(arrays, reference.material, reference.thresholds))
-    counts, images = [_pair_counts(volume, lag) for volume in segmented], _images(reference, lag)
-    found = _against(_pooled(counts), images)
+    counts, images = [pair_counts(volume, lag) for volume in segmented], _images(reference, lag)
+    found = _against(pooled(counts), images)
     lattices = tuple(lattice(segmented, n) for n in periods(stride) if measurable(segmented, n))
     return replace(found, lattices=lattices, standard_errors=_jackknife(counts, images))
 
@@ -250,8 +260,9 @@ def _images(reference: Reference, lag: int) -> dict[str, _Image]:
         for axis, s2 in reference.maps.items()
     }
     if reference.isotropic:
-        diagonal = _Image(expected_diagonal(images["z"].s2), (edge["z"], math.sqrt(2) * edge["z"]))
-        images |= dict.fromkeys(DIAGONAL_PLANES, diagonal)
+        steps = (edge["z"], math.sqrt(2) * edge["z"])
+        at_45 = _Image(expected_diagonal(images["z"].s2), steps)
+        images |= dict.fromkeys(DIAGONAL_PLANES, at_45)
     return images
 
 
@@ -261,7 +272,7 @@ def _against(generated: Float64, images: Mapping[str, _Image]) -> Fidelity:
     phi = generated[:, lag, lag, lag]
     fraction = max(float(abs(images[axis].s2[:, lag, lag] - phi).max()) for axis in AXES)
     found = {axis: generated.take(lag, axis=k + 1) for k, axis in enumerate(AXES)}
-    found |= {f"45{axis}": _diagonal(generated, k) for k, axis in enumerate(AXES)}
+    found |= {f"45{axis}": diagonal(generated, k) for k, axis in enumerate(AXES)}
     planes = {plane: _errors(found[plane], *image) for plane, image in images.items()}
     return Fidelity(fraction, planes)
 
@@ -271,7 +282,7 @@ def _jackknife(counts: Sequence[PairCounts], images: Mapping[str, _Image]) -> di
     n = len(counts)
     if n < 2:
         return {}
-    total = _sum(counts)
+    total = summed(counts)
     without = [
         _against((total.hits - one.hits) / (total.pairs - one.pairs), images) for one in counts
     ]
@@ -279,49 +290,6 @@ def _jackknife(counts: Sequence[PairCounts], images: Mapping[str, _Image]) -> di
         name: math.sqrt(n - 1) * float(np.std([getattr(found, name) for found in without]))
         for name in JACKKNIFED
     }
-
-
-def expected_diagonal(s2: Float64) -> Float64:
-    """S2 on a 45-degree plane of an isotropic body, from that on an axis plane.
-
-    Parameters
-    ----------
-    s2 : (phases, 2 L + 1, 2 L + 1) ndarray
-        Unchanged by the symmetries of a square, lag zero in the middle.
-
-    Returns
-    -------
-    (phases, 2 L + 1, 2 D + 1) ndarray
-        Lags along the axis in rows, along the diagonal in columns, as far as the map reaches.
-    """
-    from scipy.interpolate import CubicSpline
-
-    lag = s2.shape[-1] // 2
-    steps = np.arange(int(lag / math.sqrt(2)) + 1)
-    # One quadrant: across lag zero S2 has a kink, which a spline would smooth.
-    quadrant = CubicSpline(range(lag + 1), s2[:, lag:, lag:], axis=2)(math.sqrt(2) * steps)
-    quadrant[:, 0] = s2[:, lag + steps, lag + steps]  # in the image's own diagonal
-    mirrored: Float64 = quadrant[:, abs(np.arange(-lag, lag + 1))]
-    return mirrored[:, :, abs(np.arange(-steps[-1], steps[-1] + 1))]
-
-
-def _diagonal(s2: Float64, axis: int) -> Float64:
-    """The same from the map (phases, z, y, x) of a volume: the mean of both diagonals."""
-    s2 = np.moveaxis(s2, axis + 1, 1)
-    lag = s2.shape[-1] // 2
-    reach = int(lag / math.sqrt(2))
-    steps = np.arange(-reach, reach + 1)
-    both: Float64 = s2[:, :, lag + steps, lag + steps] + s2[:, :, lag + steps, lag - steps]
-    return both / 2
-
-
-def _symmetric(s2: Float64, source: Source) -> Float64:
-    """Mean of S2 over the turns and flips of a source; turned by 180 degrees it is the same."""
-    if source.turns:
-        s2 = (s2 + s2.swapaxes(1, 2)) / 2
-    if source.turns or any(source.flips):
-        s2 = (s2 + s2[:, ::-1]) / 2
-    return s2
 
 
 def _errors(generated: Float64, image: Float64, steps: tuple[float, float]) -> PlaneErrors:
@@ -332,53 +300,17 @@ def _errors(generated: Float64, image: Float64, steps: tuple[float, float]) -> P
     inside = (r > 0) & (r <= down[-1]) & (r <= across[-1])
     difference = np.average(abs(generated - image)[:, inside], axis=1, weights=1 / r[inside])
     phi = image[:, *middle]
-    length = _boundary(image, steps)
+    length = boundary_length(image, steps)
     return PlaneErrors(
         s2=_worst(difference, phi * (1 - phi)),
-        boundary=_worst(abs(_boundary(generated, steps) - length), length),
+        boundary=_worst(abs(boundary_length(generated, steps) - length), length),
     )
-
-
-def _boundary(s2: Float64, steps: tuple[float, float]) -> Float64:
-    """Boundary per area, but for a factor: how often a neighbour has left, over its distance."""
-    i, j = (n // 2 for n in s2.shape[1:])
-    here = s2[:, i, j]
-    length: Float64 = (here - s2[:, i + 1, j]) / steps[0] + (here - s2[:, i, j + 1]) / steps[1]
-    return length
 
 
 def _worst(error: Float64, size: Float64) -> float:
     """Largest relative error; one of nothing is none."""
     some = size > S2_PRECISION
     return float(np.max(error[some] / size[some], initial=0.0))
-
-
-class PairCounts(NamedTuple):
-    """Pairs of voxels (z, y, x) at each lag, and how many lie in each phase (phases, z, y, x)."""
-
-    hits: Float64
-    pairs: Float64
-
-
-def _pair_counts(volume: Volume, lag: int) -> PairCounts:
-    # Of two phases the other has the same S2 - phi^2, up to the pairs lost at the edges.
-    phases = volume.independent_phases
-    maps = [two_point_map(volume, phase=phase.label, max_lag=lag) for phase in phases]
-    pairs = maps[0][1].astype(np.float64)
-    return PairCounts(np.stack([s2 for s2, _ in maps]) * pairs, pairs)
-
-
-def _pooled(counts: Iterable[PairCounts]) -> Float64:
-    """S2 of each phase at all lags (phases, z, y, x), every pair of voxels counting alike."""
-    total = _sum(counts)
-    return total.hits / total.pairs
-
-
-def _sum(counts: Iterable[PairCounts]) -> PairCounts:
-    hits, pairs = np.zeros(1), np.zeros(1)
-    for count in counts:
-        hits, pairs = hits + count.hits, pairs + count.pairs
-    return PairCounts(hits, pairs)
 
 
 def _segmented(

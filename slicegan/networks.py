@@ -68,7 +68,8 @@ class Generator(nn.Module):
             n = config.places
             if n > 1 and (not self.in_step or self.stride % n):
                 raise InputError(f"places={n} must divide the stride, {self.stride} voxels")
-            self.register_buffer("offset", torch.zeros(config.channels, *[n] * 3 * (n > 1)))
+            shape = (config.channels, n, n, n) if n > 1 else (config.channels,)
+            self.register_buffer("offset", torch.zeros(shape))
 
     def forward(self, noise: Tensor, fine: Sequence[Tensor] = ()) -> Tensor:
         """Values in [0, 1]: noise (N, latent channels, z, y, x) -> (N, channels, Z, Y, X).

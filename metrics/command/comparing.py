@@ -12,13 +12,13 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 from metrics.command.arguments import Parser, phase_table
-from metrics.command.ending import exit_status
+from metrics.command.ending import LESS_TO_COMPARE, UNWRITTEN, exit_status
 from metrics.command.inputs import add_measuring, add_reading, check_raw, files, load, summary
 from metrics.comparison.comparing import Comparison, carry_out
 from metrics.comparison.plan import Plan, check_metrics, plan_comparison
@@ -27,9 +27,8 @@ from metrics.description import CURVE
 from metrics.intervals import VERDICTS
 from metrics.machine.provenance import machine, versions
 from metrics.report.page import check_folder, terminal_table, write_report
-from metrics.volume import InputError, Volume
+from metrics.volume import InputError
 
-LESS = "ask for smaller sub-volumes (--subvolume) or fewer at a time (--workers)"
 FAIL_ANSWERS = {"never": (), "differs": ("differs",), "unsure": ("differs", "undecided")}
 
 # Measured on two cores of a 2.3 GHz Xeon, for a guess before the work starts: core seconds for each
@@ -41,13 +40,6 @@ SECONDS_TAUFACTOR = 6e-8
 SECONDS_ALWAYS = 5
 
 
-class Sample(NamedTuple):
-    """Volumes of one material, and the files that hold them."""
-
-    names: list[str]
-    volumes: list[Volume]
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
     parser = _parser()
@@ -57,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_status(
         parser.prog,
         lambda: run(args, command),
-        less=LESS,
-        interrupted="interrupted, nothing was written",
+        less=LESS_TO_COMPARE,
+        interrupted=UNWRITTEN,
     )
 
 
@@ -68,13 +60,17 @@ def run(args: argparse.Namespace, command: str) -> int:
     check_folder(args.out)
     check_metrics(args.metrics)
     check_raw(args, (args.gen, args.real))
-    gen = sample(args.gen, args.gen_phases or args.phases, args)
-    real = sample(args.real, args.real_phases or args.phases, args)
-    values = [[phase.value for phase in one.volumes[0].phases] for one in (gen, real)]
+    names = [files(args.gen), files(args.real)]
+    phases = [args.gen_phases or args.phases, args.real_phases or args.phases]
+    gen, real = (
+        [load(path, table, args) for path in paths]
+        for paths, table in zip(names, phases, strict=True)
+    )
+    values = [[phase.value for phase in volumes[0].phases] for volumes in (gen, real)]
     try:
         plan = plan_comparison(
-            gen.volumes,
-            real.volumes,
+            gen,
+            real,
             metrics=args.metrics,
             subvolume=args.subvolume,
             samples=args.samples,
@@ -87,7 +83,7 @@ def run(args: argparse.Namespace, command: str) -> int:
             seed=args.seed,
             workers=args.workers,
         )
-        lines = preflight(plan, (gen.names, real.names), values, args)
+        lines = preflight(plan, names, values, args)
         if not args.quiet:
             print("\n".join(lines), flush=True)
         comparison = carry_out(plan, progress=not args.quiet, cache=args.cache)
@@ -99,8 +95,8 @@ def run(args: argparse.Namespace, command: str) -> int:
         comparison,
         gen=plan.gen,
         real=plan.real,
-        gen_names=gen.names,
-        real_names=real.names,
+        gen_names=names[0],
+        real_names=names[1],
         summary=summarise(comparison, command, lines, perf_counter() - start),
     )
     if not args.quiet:
@@ -110,15 +106,9 @@ def run(args: argparse.Namespace, command: str) -> int:
     return 3 if comparison.answer.verdict in FAIL_ANSWERS[args.fail_on] else 0
 
 
-def sample(spec: str, phases: Mapping[str, int] | None, args: argparse.Namespace) -> Sample:
-    """Volumes of a file, a folder of slices, or a glob."""
-    paths = files(spec)
-    return Sample(paths, [load(path, phases, args) for path in paths])
-
-
 def preflight(
     plan: Plan,
-    names: tuple[list[str], list[str]],
+    names: Sequence[Sequence[str]],
     values: Sequence[Sequence[int]],
     args: argparse.Namespace,
 ) -> list[str]:

@@ -12,6 +12,10 @@ from contextlib import contextmanager
 from metrics.volume import InputError
 
 BAD_INPUT, INTERRUPTED, NO_READER = 2, 130, 141
+# What to ask of a command where memory does not suffice, and what to say after Ctrl-C.
+LESS_TO_COMPARE = "ask for smaller sub-volumes (--subvolume) or fewer at a time (--workers)"
+LESS_TO_MEASURE = "ask for fewer volumes at a time (--workers) or fewer metrics (--metrics)"
+UNWRITTEN = "interrupted, nothing was written"
 
 
 def exit_status(

@@ -27,7 +27,7 @@ from metrics.files import one_line, replacing
 from metrics.machine.provenance import machine, versions
 from metrics.machine.workers import check_workers
 from metrics.solver.methods import check_solver
-from metrics.volume import InputError
+from metrics.volume import InputError, Volume
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,15 +64,27 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--quiet would leave nothing of the work: give --out, --json or --cache")
     talks = not (args.quiet or args.json)
     question = Question(metrics, solver=args.solver, device=args.device)
-    # All are read before one is measured: a file that cannot be stops no work that is half done.
-    shape, phases = _largest(paths, args, shown=talks)
-    workers = affordable_workers(shape, phases, question, args.workers, remedy=SMALLER)
+
+    def look(path: str) -> Volume:
+        volume = load(path, args.phases, args)
+        if talks:
+            print(summary(path, volume), flush=True)
+        return volume
+
+    def workers_for(shape: tuple[int, ...], phases: int) -> int:
+        return affordable_workers(shape, phases, question, args.workers, remedy=SMALLER)
+
     if len(paths) == 1:
-        measured = [measure_volume(load(paths[0], args.phases, args), question, args.cache)]
+        volume = look(paths[0])
+        workers_for(volume.shape, len(volume.phases))
+        measured = [measure_volume(volume, question, args.cache)]
     else:
+        # All are read before one is measured: a file that cannot be stops no work half done.
+        sizes = [(volume.shape, len(volume.phases)) for volume in map(look, paths)]
+        largest = max((shape for shape, _ in sizes), key=math.prod)
         measured = measure_all(
             ((load(path, args.phases, args), question) for path in paths),
-            workers=min(workers, len(paths)),
+            workers=min(workers_for(largest, max(n for _, n in sizes)), len(paths)),
             progress=talks,
             total=len(paths),
             unit="volume",
@@ -125,17 +137,3 @@ def as_text(rows: pd.DataFrame) -> str:
     else:
         rows = rows[["file", *keys, "value"]]
     return rows.to_string(index=False, float_format=lambda x: f"{x:.4g}", na_rep="-")
-
-
-def _largest(
-    paths: Sequence[str], args: argparse.Namespace, *, shown: bool
-) -> tuple[tuple[int, int, int], int]:
-    """Shape of the volume of most voxels, and the most phases of one."""
-    shapes, phases = [], 0
-    for path in paths:
-        v = load(path, args.phases, args)
-        if shown:
-            print(summary(path, v), flush=True)
-        shapes.append(v.shape)
-        phases = max(phases, len(v.phases))
-    return max(shapes, key=math.prod), phases

@@ -14,7 +14,7 @@ from benchmarks import reproduce
 from benchmarks.making import gpu_job, train_pretrained
 from benchmarks.speed import counting, diffusivity
 from metrics.command.comparing import _parser as compare_parser
-from slicegan.cli import _parser as slicegan_parser
+from slicegan.command_line import command_line
 
 
 def test_a_job_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +59,7 @@ def help_of(module: str) -> str:
 def test_every_command_is_one_that_its_program_takes(tmp_path: Path) -> None:
     for _, (module, *words) in gpu_job.stages(tmp_path, Path("original"), 0, "cpu"):
         if words[0] == "slicegan":
-            slicegan_parser().parse_args(words[1:])
+            command_line().parse_args(words[1:])
         elif module == "benchmarks/compare.py":
             compare_parser().parse_args(words)
         elif module == "benchmarks/reproduce.py":

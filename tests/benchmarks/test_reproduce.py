@@ -210,7 +210,7 @@ def test_a_generator_of_another_material_is_refused(
     argv = ["snow", "--model", "nmc", "--out", str(tmp_path / "out")]
     assert reproduce.main(argv) == 2
     line = capsys.readouterr().err
-    assert line.startswith("reproduce.py: nmc makes 3 phases, snow has 2: ")
+    assert line.startswith("reproduce: nmc makes 3 phases, snow has 2: ")
     assert line.count("\n") == 1
 
 

@@ -18,6 +18,7 @@ import torch
 from metrics.shapes import gaussian_random_field
 from slicegan import runs
 from slicegan.checkpoint import load_model, load_state
+from slicegan.cli import main
 from slicegan.config import DataConfig
 from slicegan.runs import Run
 from slicegan.settings import override, preset
@@ -38,6 +39,15 @@ SETTINGS = (
     "training.evaluate_every=2",
     "training.steps=4",
 )
+
+
+# Arguments of `slicegan train` for a run of two steps.
+TINY = ("--preset", "tiny", "--set", *SETTINGS, "training.steps=2")
+
+
+def command(*arguments: object) -> None:
+    """Run the command ``slicegan``, which must succeed."""
+    assert main([str(argument) for argument in arguments]) == 0
 
 
 def draw_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

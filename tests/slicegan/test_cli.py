@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
-import shlex
 import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +16,7 @@ import original_networks as original
 import pytest
 import tifffile
 import torch
-from refusing import refusal
-from small_runs import SETTINGS, draw_nothing, image_file
+from small_runs import SETTINGS, TINY, command, image_file
 
 from metrics.io.volumes import read, write
 from metrics.shapes import gaussian_random_field
@@ -28,23 +25,14 @@ from slicegan import cli
 from slicegan.checkpoint import load_model, load_state, save_model
 from slicegan.cli import main
 from slicegan.convert import convert
-from slicegan.ensemble import load_models
 from slicegan.generation import generate
 from slicegan.record import read_record
-from slicegan.runs import Diverged, Run
+from slicegan.runs import Run
 from slicegan.settings import presets
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("train", "generate", "info", "convert", "compare", "measure")
-TINY = ("--preset", "tiny", "--set", *SETTINGS, "training.steps=2")
+pytestmark = pytest.mark.usefixtures("without_pictures")
 PHASES = (Phase("pore", 0, 0), Phase("ni", 1, 255))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _without_pictures() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        draw_nothing(patch)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -56,32 +44,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = folder / "run"
     assert main(["train", image, "--out", str(out), *material, *TINY, "--quiet"]) == 0
     return out
-
-
-def command(*arguments: object) -> None:
-    assert main([str(argument) for argument in arguments]) == 0
-
-
-@pytest.mark.parametrize("name", [None, *COMMANDS])
-def test_help_fits_a_screen(
-    name: str | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    with pytest.raises(SystemExit) as left:
-        main(["--help"] if name is None else [name, "--help"])
-    assert left.value.code == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) <= 40
-    assert max(map(len, lines)) <= 100
-    assert name is None or lines[-1] == getattr(cli, f"{name.upper()}_EXAMPLE")
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_example_is_a_command_that_parses(name: str) -> None:
-    words = shlex.split(getattr(cli, f"{name.upper()}_EXAMPLE"))
-    assert words[:3] == ["example:", "slicegan", name]
-    args = cli._parser([name]).parse_args(words[2:])
-    assert args.run is getattr(cli, name)
 
 
 def test_presets_of_the_help_and_the_default_exist(capsys: pytest.CaptureFixture[str]) -> None:
@@ -246,67 +208,6 @@ def test_options_reach_the_run(tmp_path: Path) -> None:
     assert record.data.kind == "grey"
     command("train", "--out", tmp_path / "run", "--resume", "--steps", "3", "--quiet")
     assert load_state(tmp_path / "run" / "state.pt")["trainer"]["step"] == 3
-
-
-def test_a_member_that_fails_does_not_stop_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    image = image_file(tmp_path / "image.npy")
-    out, train = tmp_path / "both", Run.train
-
-    def failing(run: Run, *, progress: bool = False) -> bool:
-        if run.folder.name == "member_0":
-            raise Diverged("member_0: a loss is not finite")
-        return train(run, progress=progress)
-
-    monkeypatch.setattr(Run, "train", failing)
-    argv = ["train", image, "--out", str(out), "--ensemble", "2", *TINY, "--quiet"]
-    assert main(argv) == 2
-    first, last = capsys.readouterr().err.splitlines()
-    assert first == "slicegan train: member_0: a loss is not finite"
-    assert "1 of 2 members have diverged" in last
-    assert (out / "member_1" / "generator.safetensors").exists()
-    assert not (out / "member_0" / "generator.safetensors").exists()
-
-
-def test_an_ensemble_is_trained_one_after_the_other_and_makes_volumes_in_turn(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    image = image_file(tmp_path / "image.npy")
-    out = tmp_path / "run"
-    to_the_end, trained = Run.train, list[Path]()
-    with monkeypatch.context() as patch:  # stopped in the second member
-
-        def stopped(run: Run, *, progress: bool) -> bool:
-            trained.append(run.folder)
-            return len(trained) < 2 and to_the_end(run, progress=progress)
-
-        patch.setattr(Run, "train", stopped)
-        argv = ["train", image, "--out", str(out), "--ensemble", "3", "--seed", "5", *TINY]
-        assert main(argv) == 130
-    assert [folder.name for folder in trained] == ["member_0", "member_1"]
-    assert refusal(load_models, out).startswith(f"{out / 'member_1'}: no generator.safetensors")
-    command("train", "--out", out, "--resume")
-    printed = capsys.readouterr().out
-    assert printed.count("steps: 2 of the generator") == 4  # twice of the one that was stopped
-    model = load_model(out / "member_2")
-    other = replace(model, material=replace(model.material, spacing=(2.0, 1.0, 1.0)))
-    save_model(other, out / "member_2" / "generator.safetensors")
-    assert "of different materials" in refusal(load_models, out)
-    save_model(model, out / "member_2" / "generator.safetensors")
-    assert [read_record(out / f"member_{k}").seed for k in range(3)] == [5, 6, 7]
-    assert len(load_models(out)) == 3
-    assert "an ensemble of generators, name one of them" in refusal(load_model, out)
-    command("info", out, "--json")
-    assert [item["facts"]["seed"] for item in json.loads(capsys.readouterr().out)] == [5, 6, 7]
-    command("generate", out, "--size", 24, "--count", 4, "--out", tmp_path / "g.tif", "--quiet")
-    volumes = generate(out, 24, count=4)
-    one = generate(out, 24, seed=4)  # seeds take their turn as well
-    assert np.array_equal(one.labels, generate(out / "member_1", 24, seed=4).labels)
-    for index, volume in enumerate(volumes):
-        alone = generate(out / f"member_{index % 3}", 24, count=4)[index]
-        assert np.array_equal(volume.labels, alone.labels)
-        assert np.array_equal(read(tmp_path / f"g_{index}.tif").labels, volume.labels)
 
 
 def test_what_a_model_is_fits_four_lines(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,11 @@ from small_runs import (
     CPU,
     differences,
     disk_full,
-    draw_nothing,
-    finished,
     image_file,
     in_step,
     resumed,
     start,
     steps_done,
-    stopped_in,
 )
 
 from slicegan import checkpoint, runs
@@ -33,24 +30,7 @@ from slicegan.checkpoint import load_model, load_state, save_state
 from slicegan.runs import Run
 from slicegan.training import Trainer
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _without_pictures() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        draw_nothing(patch)
-        yield
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a run of four steps that nothing stopped."""
-    return finished(tmp_path_factory.mktemp("whole") / "run")
-
-
-@pytest.fixture(scope="module")
-def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a run that was stopped in its third step."""
-    return stopped_in(3, tmp_path_factory.mktemp("stopped") / "run")
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
 def spoil(file: Path, old: bytes, new: bytes) -> None:

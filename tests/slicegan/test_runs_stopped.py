@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from small_runs import (
     CPU,
     SETTINGS,
     differences,
-    draw_nothing,
     finished,
     image_file,
     in_step,
@@ -29,7 +28,6 @@ from small_runs import (
     resumed,
     start,
     steps_done,
-    stopped_in,
 )
 
 from slicegan.checkpoint import load_state, save_state
@@ -40,23 +38,7 @@ from slicegan.runs import Run
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _without_pictures() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        draw_nothing(patch)
-        yield
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a run of four steps that nothing stopped."""
-    return finished(tmp_path_factory.mktemp("whole") / "run")
-
-
-@pytest.fixture(scope="module")
-def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the same run, stopped in its third step."""
-    return stopped_in(3, tmp_path_factory.mktemp("stopped") / "run")
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
 def train_command(folder: Path, *options: str) -> list[str]:
