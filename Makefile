@@ -4,12 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint manual docs clean
 
 demo: $(INSTALLED)  ## compare generated volumes with the tomogram of snow they were learnt from
 	$(BIN)/python -m benchmarks.demo
 
-test: lint  ## everything that must hold before a commit lands
+test: lint manual  ## everything that must hold before a commit lands
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(INSTALLED)  ## style and types
@@ -17,10 +17,12 @@ lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-docs: $(INSTALLED)  ## run the notebooks and write the manual, build/docs/index.html
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[docs]"
+manual: $(INSTALLED)  ## write the manual, build/docs/index.html, with notebooks as they are
+	$(BIN)/python -m sphinx -q -W --keep-going docs build/docs
+
+docs: $(INSTALLED)  ## run the notebooks first, so that the manual shows what they draw
 	$(BIN)/python -m nbconvert --execute --to notebook --output-dir build/notebooks notebooks/*.ipynb
-	SLICEGAN_NOTEBOOKS=build/notebooks $(BIN)/python -m sphinx -q -W --keep-going docs build/docs
+	SLICEGAN_NOTEBOOKS=build/notebooks $(MAKE) manual
 
 clean:  ## remove the virtual environment, the demo and every cache
 	rm -rf $(VENV) demo build docs/gallery docs/api/generated *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

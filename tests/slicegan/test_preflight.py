@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from refusing import refusal
 from torch import Tensor, nn
 
 from metrics.volume import InputError, Phase
@@ -247,9 +248,7 @@ def test_a_time_too_short_for_anything_is_refused(monkeypatch: pytest.MonkeyPatc
 
 
 def refused(reason: str, config: Config = TINY, case: TrainingData = ISOTROPIC) -> None:
-    with pytest.raises(InputError, match=reason) as caught:
-        check(case, config)
-    assert "\n" not in str(caught.value)
+    assert re.search(reason, refusal(check, case, config))
 
 
 def test_what_works_is_not_refused() -> None:
