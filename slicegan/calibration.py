@@ -7,7 +7,8 @@ boundaries move a little, by the same rule everywhere, so tiles still agree with
 
 In a generator with a lattice (`slicegan.places`), as those of the original SliceGAN have, one
 number for each phase and place gives every place the fraction of the whole. It is no cure of what
-else differs from place to place, the texture; training is (`slicegan.losses.PlacePenalty`).
+else differs from place to place, the texture; training is (`slicegan.losses.PlacePenalty`). What
+training leaves is a wave as long as the stride, which a few numbers take off (`waves`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from slicegan.data import TrainingData
 LATENT_SIZE = 4
 SHARE = 8  # one voxel of so many is looked at at most: neighbours say nearly the same
 VOXELS = 2**22  # looked at in all, at most: they say the fractions to .0003, in 100 MB
+AT_A_PLACE = 2**14  # likewise, at each of several places: they say .15 to .003
+WAVE = 8  # places along the longest wave, of as many voxels as the stride
 PASSES = 50
 SETTLED = 1e-6  # of an offset in a pass
 EXACT = 1e-5
@@ -41,6 +44,7 @@ def calibrate(
     *,
     volumes: int,
     places: int = 1,
+    pitch: int = 1,
     seed: int = 0,
     progress: bool = False,
 ) -> Model:
@@ -55,10 +59,12 @@ def calibrate(
     volumes : int
         Generated to measure them: their mean is what is set. With 64 of 64^3 voxels whose
         fractions have a deviation of 0.05 it is known to 0.006, with 2048 to 0.0011.
-    places : int
-        1 sets the fractions of the whole, n those at each of n^3 places, which takes
-        6 phases 64^3 `volumes` bytes; n divides the generator's stride. With 256 volumes the
-        fraction .15 of a phase is set to 2 % of itself at each of 16^3 places.
+    places, pitch : int
+        1 and 1 set the fractions of the whole; n and 1 those at each of n^3 places, after which
+        they repeat, and n and p those in each of n^3 cubes of p^3 voxels, n p being a divisor of
+        the generator's stride. With 256 volumes the fraction .15 of a phase is set to 2 % of itself
+        at each of 16^3 places of one voxel. Of larger ones the numbers are smoothed to the longest
+        wave, which leaves 7 % of it if `places` is 8, and little noise.
     seed : int
         Of their noise, which is not that of `generate`.
     progress : bool
@@ -67,30 +73,31 @@ def calibrate(
     Raises
     ------
     InputError
-        If the model is of intensities, the fractions are not those of its phases, or `places` does
-        not divide the stride.
+        If the model is of intensities, the fractions are not those of its phases, or `places`
+        times `pitch` does not divide the stride.
     """
     if model.material.kind != "phases":
         raise InputError(f"a {model.material.kind} model has no volume fractions to set")
     wanted = np.asarray(fractions, float)
     if len(wanted) != model.material.channels or abs(wanted.sum() - 1) > 1e-6 or min(wanted) <= 0:
         raise InputError(f"expected a positive fraction for each phase, got {tuple(fractions)}")
-    held = model.generator.config.places
-    if places > 1 and held not in (1, places):
-        raise InputError(f"its fractions are set at {held}^3 places: set them at those")
-    logits: NDArray[np.floating] = (
-        _anywhere(model, volumes, seed, progress)
-        if places == 1
-        else _at_places(model, volumes, places, seed, progress)
-    )
+    given = model.generator.config
+    held = given.places, given.pitch
+    if places > 1 and held not in ((1, 1), (places, pitch)):
+        raise InputError(f"its fractions are set at {given.places}^3 places: set them at those")
+    logits = _logits(model, volumes, places, pitch, seed, progress)
     # Part by part: sorting takes several times the bytes of what it sorts.
     parts = (part.astype(np.float32) for part in np.array_split(logits, places, axis=1))
-    moved = torch.from_numpy(np.concatenate([offsets(part, wanted) for part in parts], axis=1))
-    config = replace(model.generator.config, calibrated=True, places=max(places, held))
+    found = np.concatenate([offsets(part, wanted) for part in parts], axis=1)
+    moved = found.reshape(-1, *[places] * 3)
+    if pitch > 1:
+        moved = _longest_wave(moved)
+    of_both = (places, pitch) if places > 1 else held
+    config = replace(given, calibrated=True, places=of_both[0], pitch=of_both[1])
     state = model.generator.state_dict()
     weights = {name: tensor for name, tensor in state.items() if not name.endswith(COUNTER)}
     before = weights.get("offset", torch.zeros(len(wanted))).cpu()
-    total = before.reshape(-1, *[held] * 3) + moved.reshape(-1, *[places] * 3)
+    total = before.reshape(-1, *[given.places] * 3) + torch.from_numpy(moved)
     offset = total.flatten() if config.places == 1 else total
     generator = assemble(config, weights | {"offset": offset})
     return replace(model, generator=generator.to(next(model.generator.parameters()).device))
@@ -145,37 +152,57 @@ def image_fractions(data: TrainingData) -> list[float]:
     return (shares / shares.sum()).tolist()
 
 
-def _anywhere(model: Model, volumes: int, seed: int, progress: bool) -> NDArray[np.float32]:
-    """Logits of voxels of some volumes: (phases, 1, N).
+def waves(model: Model) -> dict[str, int]:
+    """Arguments of `calibrate` that also take off a wave as long as the stride, if there are any.
 
-    At random places: a lattice of them would see some elements of the kernels more than others.
+    Of a generator whose voxels and latent sites do not keep step, there are none.
+    """
+    generator = model.generator
+    stride, pitch = generator.stride, max(generator.stride // WAVE, 2)
+    if not generator.in_step or stride % pitch or generator.size(LATENT_SIZE) < stride:
+        return {}
+    return {"places": stride // pitch, "pitch": pitch}
+
+
+def _longest_wave(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean and first harmonics of periodic values (phases, n, n, n): the rest is mostly noise."""
+    modes = np.fft.fftn(values, axes=(1, 2, 3))
+    n = values.shape[-1]
+    shorter = abs(np.fft.fftfreq(n, 1 / n)) > 1
+    modes[:, shorter] = modes[:, :, shorter] = modes[..., shorter] = 0
+    return np.fft.ifftn(modes, axes=(1, 2, 3)).real.astype(np.float32)
+
+
+def _logits(
+    model: Model, volumes: int, places: int, pitch: int, seed: int, progress: bool
+) -> NDArray[np.float16 | np.float32]:
+    """Logits of voxels of some volumes, by place: (phases, places^3, N).
+
+    Voxels of a place are chosen at random: a lattice of them would see some elements of the kernels
+    more than others.
     """
     random = _random(model, seed)
+    most, share = (VOXELS, SHARE) if places == 1 else (AT_A_PLACE, 1)
+    voxels = min(most * places**3, volumes * model.generator.size(LATENT_SIZE) ** 3)
+    check_memory(6 * model.material.channels * voxels, remedy="ask for fewer volumes")
     parts = []
     for logits in _generated(model, volumes, random, progress):
-        count = logits[0].numel()
-        looked_at = (min(count // SHARE, VOXELS // volumes),)
+        at_places = _by_place(logits, places, pitch) if places > 1 else logits.flatten(1)[:, None]
+        count = at_places.shape[2]
+        looked_at = (max(1, min(count // share, most // volumes)),)
         chosen = torch.randint(count, looked_at, generator=random, device=logits.device)
-        parts.append(logits.flatten(1)[:, None, chosen].float().cpu().numpy())
+        found = at_places if looked_at == (count,) else at_places[:, :, chosen]
+        parts.append((found.float() if places == 1 else found.half()).cpu().numpy())
     return np.concatenate(parts, axis=2)
 
 
-def _at_places(
-    model: Model, volumes: int, places: int, seed: int, progress: bool
-) -> NDArray[np.float16]:
-    """Logits of all voxels of some volumes, by place: (phases, places^3, N)."""
-    voxels = volumes * model.generator.size(LATENT_SIZE) ** 3
-    check_memory(6 * model.material.channels * voxels, remedy="ask for fewer volumes")
-    generated = _generated(model, volumes, _random(model, seed), progress)
-    parts = [_by_place(logits, places).half().cpu().numpy() for logits in generated]
-    return np.concatenate(parts, axis=2)
-
-
-def _by_place(logits: Tensor, n: int) -> Tensor:
-    """Logits (phases, Z, Y, X) sorted by place modulo n: (phases, n^3, N)."""
-    z, y, x = (size // n for size in logits.shape[1:])
-    cells = logits[:, : z * n, : y * n, : x * n].unflatten(3, (x, n)).unflatten(2, (y, n))
-    return cells.unflatten(1, (z, n)).permute(0, 2, 4, 6, 1, 3, 5).reshape(len(logits), n**3, -1)
+def _by_place(logits: Tensor, n: int, pitch: int) -> Tensor:
+    """Logits (phases, Z, Y, X) sorted by place, of n along each axis: (phases, n^3, N)."""
+    period = n * pitch
+    z, y, x = (size // period for size in logits.shape[1:])
+    whole = logits[:, : z * period, : y * period, : x * period]
+    cells = whole.reshape(len(logits), z, n, pitch, y, n, pitch, x, n, pitch)
+    return cells.permute(0, 2, 5, 8, 1, 4, 7, 3, 6, 9).reshape(len(logits), n**3, -1)
 
 
 def _generated(

@@ -66,8 +66,11 @@ class GeneratorConfig:
     calibrated : bool
         Whether a number for each channel is added to the logits (`slicegan.calibration`).
     places : int
-        Voxels after which those numbers repeat along each axis: 1 for one number a channel, else
-        one for each channel and place; a divisor of the stride.
+        Numbers of a channel along each axis, after which they repeat: 1 for one number a channel,
+        else one for each channel and place.
+    pitch : int
+        Voxels from one place to the next; between places the numbers are interpolated linearly.
+        `places` times `pitch` divides the stride.
     fine_noise : float
         First strength of the noise that every hidden layer adds to its normalised features, one
         number a voxel, with a learned weight for each channel (StyleGAN, Karras et al. 2019): fine
@@ -88,6 +91,7 @@ class GeneratorConfig:
     dense: bool = True
     calibrated: bool = False
     places: PositiveInt = 1
+    pitch: PositiveInt = 1
     fine_noise: NonNegativeFloat = 0.0
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from metrics.machine.progress import progress_bar
-from slicegan.calibration import calibrate, image_fractions
+from slicegan.calibration import calibrate, image_fractions, waves
 from slicegan.checkpoint import Model, load_model
 from slicegan.config import Config
 from slicegan.data import TrainingData
@@ -74,7 +74,8 @@ def _judged(
     training = config.training
     if data.material.kind == "phases":
         count = training.calibration_volumes
-        model = calibrate(model, image_fractions(data), volumes=count, progress=progress)
+        fractions = image_fractions(data)
+        model = calibrate(model, fractions, volumes=count, progress=progress, **waves(model))
     side = 2 * config.critic.slice_size
     seeds = range(SEED, SEED + JUDGED * training.validation_volumes)
     shown = progress_bar(seeds, shown=progress, desc=f"{name} judged", unit="volume", leave=False)

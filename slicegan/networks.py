@@ -65,9 +65,9 @@ class Generator(nn.Module):
         if resize:
             self.resize = nn.Conv3d(config.filters[-1], config.channels, RESIZE_KERNEL)
         if config.calibrated:
-            n = config.places
-            if n > 1 and (not self.in_step or self.stride % n):
-                raise InputError(f"places={n} must divide the stride, {self.stride} voxels")
+            n, period = config.places, config.places * config.pitch
+            if n > 1 and (not self.in_step or self.stride % period):
+                raise InputError(f"places={period} must divide the stride, {self.stride} voxels")
             shape = (config.channels, n, n, n) if n > 1 else (config.channels,)
             self.register_buffer("offset", torch.zeros(shape))
 
@@ -98,8 +98,13 @@ class Generator(nn.Module):
         """What is added to each channel at each voxel; every output begins at place 0."""
         if self.config.places == 1:
             return self.offset[:, None, None, None]
-        z, y, x = (torch.arange(n, device=self.offset.device) % self.config.places for n in shape)
-        return self.offset[:, z[:, None, None], y[:, None], x]
+        offset, pitch = self.offset, self.config.pitch
+        if pitch > 1:
+            around = functional.pad(offset[None], (1,) * 6, mode="circular")
+            between = functional.interpolate(around, scale_factor=pitch, mode="trilinear")[0]
+            offset = between[:, pitch:-pitch, pitch:-pitch, pitch:-pitch]
+        z, y, x = (torch.arange(n, device=offset.device) % len(offset[0]) for n in shape)
+        return offset[:, z[:, None, None], y[:, None], x]
 
     def _resized(self, features: Tensor) -> Tensor:
         factor = self.config.upsampling
