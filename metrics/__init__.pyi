@@ -3,10 +3,16 @@ from .io.volumes import read, write
 from .volume import AXES, InputError, Phase, Volume, as_volume
 
 # One volume: all of it as a table, then one quantity a line
-from .description import ALL_METRICS, DEFAULT_METRICS, METRICS, describe
+from .description import ALL_METRICS, DEFAULT_METRICS, METRICS, SECTION_METRICS, describe
 from .fraction import fraction_profile, volume_fraction
 from .surface import interface_areas, specific_surface_area
 from .tpb import tpb_density
+from .section import (
+    boundary_length,
+    boundary_lengths,
+    section_euler_density,
+    triple_point_density,
+)
 from .correlation import TwoPoint, two_point_correlation, two_point_map
 from .cluster import TwoPointCluster, two_point_cluster
 from .chords import Chords, chord_length
@@ -26,7 +32,7 @@ from .sizes import peak_bytes
 
 # Two samples
 from .comparison.answer import Answer
-from .comparison.comparing import Comparison, compare
+from .comparison.comparing import Comparison, compare, compare_sections
 from .comparison.verdicts import DISTANCE_COLUMNS, TABLE_COLUMNS
 
 __all__ = [
@@ -35,6 +41,7 @@ __all__ = [
     "DEFAULT_METRICS",
     "DISTANCE_COLUMNS",
     "METRICS",
+    "SECTION_METRICS",
     "TABLE_COLUMNS",
     "Answer",
     "Chords",
@@ -51,8 +58,11 @@ __all__ = [
     "TwoPointCluster",
     "Volume",
     "as_volume",
+    "boundary_length",
+    "boundary_lengths",
     "chord_length",
     "compare",
+    "compare_sections",
     "describe",
     "diffusivity_tensor",
     "effective_diffusivities",
@@ -66,9 +76,11 @@ __all__ = [
     "percolation",
     "read",
     "representativity",
+    "section_euler_density",
     "specific_surface_area",
     "through_mask",
     "tpb_density",
+    "triple_point_density",
     "two_point_cluster",
     "two_point_correlation",
     "two_point_map",

@@ -15,7 +15,8 @@ from metrics.chords import chord_length
 from metrics.connectivity import Clusters
 from metrics.diffusivity import diffusivity_in
 from metrics.fraction import fractions_of
-from metrics.neighbourhood import Neighbourhood, count_neighbourhood
+from metrics.neighbourhood import Crossings, Neighbourhood, count_crossings, count_neighbourhood
+from metrics.section import lengths_of, normals, section_euler_density, triple_points_of
 from metrics.solver.methods import check_solver
 from metrics.surface import interface_areas, surface_of
 from metrics.thickness import local_thickness
@@ -66,6 +67,16 @@ class Subject:
         for phase in self.volume.phases:
             yield phase.label, phase.name
 
+    @cached_property
+    def crossings(self) -> Crossings:
+        """Steps between phases, counted once."""
+        return count_crossings(self.volume)
+
+    def sections(self) -> Iterator[tuple[str, str]]:
+        """Axis normal to the sections of the volume, and how a row names it."""
+        for axis in normals(self.volume):
+            yield axis, across(axis)
+
     def directions(self) -> Iterator[tuple[int, str, str]]:
         """Label and name of each phase with each axis."""
         for label, name in self.phases():
@@ -91,7 +102,8 @@ def describe(
     ----------
     volume : Volume or (Z, Y, X) integer ndarray
     metrics : sequence of str, optional
-        Names among `METRICS`; `DEFAULT_METRICS`, all but the slow local thickness, if left out.
+        Names among `METRICS`; `DEFAULT_METRICS`, all but the slow local thickness and those of
+        sections, if left out.
     solver : str
         Method of `effective_diffusivity`.
     device : str, optional
@@ -144,6 +156,11 @@ def measure(
         rows += [Row(name, *row) for row in METRICS[name](subject)]
         seconds[name] = perf_counter() - start
     return rows, seconds
+
+
+def across(axis: str) -> str:
+    """What stands as the axis of a quantity of sections normal to one."""
+    return f"normal to {axis}"
 
 
 Values = Iterator[tuple[str, str, float, str, str]]  # phase, axis, value, unit, definition
@@ -230,6 +247,35 @@ def _local_thickness(s: Subject) -> Values:
         yield name, "", thickness.mean, s.unit(1), "mean diameter of the largest ball that fits"
 
 
+def _boundary_length(s: Subject) -> Values:
+    for axis, name in s.sections():
+        lengths = lengths_of(s.volume, s.crossings, axis)
+        for phase in s.volume.independent_phases:  # two share one boundary
+            yield phase.name, name, surface_of(lengths, phase.label), s.unit(-1), LINES
+
+
+def _interface_length(s: Subject) -> Values:
+    if len(s.volume.phases) > 2:
+        for axis, name in s.sections():
+            for (i, j), length in lengths_of(s.volume, s.crossings, axis).items():
+                yield f"{s.volume.name(i)}-{s.volume.name(j)}", name, length, s.unit(-1), LINES
+
+
+def _triple_point_density(s: Subject) -> Values:
+    if len(s.volume.phases) > 2:
+        for axis, name in s.sections():
+            density = triple_points_of(s.counts, axis)
+            yield "", name, density, s.unit(-2), "pixel corners with 3 phases / area, half of L_V"
+
+
+def _section_euler_density(s: Subject) -> Values:
+    for axis, name in s.sections():
+        for label, phase in s.phases():
+            density = section_euler_density(s.volume, phase=label, normal=axis)
+            yield phase, name, density, s.unit(-2), "pieces less holes / area, 4-connected"
+
+
+LINES = "length / area, Cauchy-Crofton, 4 directions, returns weighted (isotropic: pi/4 of S_V)"
 CROFTON = "area / total volume, Cauchy-Crofton, 13 directions, returns weighted"
 EDGES = "length of voxel edges with 3 phases / total volume (3/2 too long on isotropic lines)"
 
@@ -246,8 +292,19 @@ METRICS: dict[str, Callable[[Subject], Values]] = {
     "largest_cluster": _largest_cluster,
     "effective_diffusivity": _effective_diffusivity,
     "local_thickness": _local_thickness,
+    "boundary_length": _boundary_length,
+    "interface_length": _interface_length,
+    "triple_point_density": _triple_point_density,
+    "section_euler_density": _section_euler_density,
 }
-DEFAULT_METRICS = tuple(name for name in METRICS if name != "local_thickness")
 CURVE = "two_point_correlation"  # a curve, which `comparison` measures and judges
 ALL_METRICS = (*METRICS, CURVE)
+ON_SECTIONS = (
+    "boundary_length",
+    "interface_length",
+    "triple_point_density",
+    "section_euler_density",
+)
+DEFAULT_METRICS = tuple(name for name in METRICS if name not in ("local_thickness", *ON_SECTIONS))
 COMPARED_METRICS = (*DEFAULT_METRICS, CURVE)
+SECTION_METRICS = ("volume_fraction", *ON_SECTIONS, "chord_length", CURVE)

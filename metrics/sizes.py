@@ -18,6 +18,7 @@ VOXEL_BYTES = {
     "active_tpb_density": 3,
     "cluster_density": 3,
     "largest_cluster": 8,
+    "section_euler_density": 4,
     "local_thickness": 18,
 }
 SOLVER_BYTES = {"multigrid": 66, "taufactor": 70}  # of a phase that fills the volume

@@ -24,5 +24,5 @@ def shortened(label: str) -> str:
 def in_words(metric: str, phase: str, axis: str) -> str:
     """Quantity of a row within a sentence, e.g. ``chord length of pore along z``."""
     of = f" of {phase}" if phase else ""
-    along = f" along {axis}" if axis else ""
+    along = f" {axis}" if axis.startswith("normal") else f" along {axis}" if axis else ""
     return f"{readable(metric)}{of}{along}"

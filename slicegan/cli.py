@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metrics.command.arguments import axis_files
 from metrics.command.ending import (
     INTERRUPTED,
     LESS_TO_COMPARE,
@@ -23,7 +24,7 @@ from metrics.command.ending import (
 )
 from metrics.files import one_line
 from metrics.io.volumes import check_disk
-from metrics.volume import AXES, InputError, check_spacing
+from metrics.volume import InputError, check_spacing
 from slicegan.command_line import command_line
 from slicegan.config import DataConfig
 from slicegan.settings import override, preset
@@ -71,7 +72,7 @@ def train(args: argparse.Namespace) -> int:
     runs, failed = list(_runs(args)), 0
     for begin in runs:
         try:
-            if not _trained(begin, quiet=args.quiet):
+            if not _trained(begin, args):
                 return INTERRUPTED
         except Diverged as error:
             if len(runs) == 1:
@@ -124,11 +125,12 @@ def _runs(args: argparse.Namespace) -> Iterator[Callable[[], Run]]:
         yield partial(Run.resume, folder, device=device)
 
 
-def _trained(begin: Callable[[], Run], *, quiet: bool) -> bool:
-    """Train a run to its end; False if it was stopped before."""
+def _trained(begin: Callable[[], Run], args: argparse.Namespace) -> bool:
+    """Train a run to its end, and report; False if it was stopped before."""
     from slicegan.preflight import plan
 
-    run = begin()
+    run, quiet = begin(), args.quiet
+    before = run.trainer.step
     config, trainer = run.record.config, run.trainer
     if not quiet and trainer.step < config.training.steps:
         lines = plan(run.data, config, device=trainer.device, done=trainer.step)
@@ -136,7 +138,27 @@ def _trained(begin: Callable[[], Run], *, quiet: bool) -> bool:
     finished = run.train(progress=not quiet)
     if not quiet:
         print(run.summary(), flush=True)
+    if finished and not args.no_report and run.data.material.kind == "phases":
+        _report(run, args, new=trainer.step > before)
     return finished
+
+
+def _report(run: Run, args: argparse.Namespace, *, new: bool) -> None:
+    """Compare the generator with its images, unless there is a report of it; say what came out."""
+    from slicegan import verdict
+
+    page = run.folder / verdict.FOLDER / "report.html"
+    if page.exists() and not new:
+        return
+    try:
+        found = verdict.report(
+            run, shlex.join(["slicegan", *args.words]), progress=not args.quiet
+        ).answer.sentence
+    except InputError as error:  # the training is done and kept all the same
+        print(f"slicegan train: no report: {error}", file=sys.stderr)
+        return
+    if not args.quiet:
+        print(f"compared with the images: {found}\nreport: {page}", flush=True)
 
 
 def generate(args: argparse.Namespace) -> int:
@@ -235,17 +257,8 @@ def _data(args: argparse.Namespace) -> DataConfig:
     """Images of the command line; for each axis if --axis names them."""
     if bool(args.image) == bool(args.axis):
         raise InputError("give images, or --axis z=a.png y=b.png x=b.png")
-    images: tuple[str, ...] | dict[str, tuple[str, ...]] = tuple(args.image)
-    if args.axis:
-        pairs = [item.partition("=") for item in args.axis]
-        images = {
-            axis: tuple(path for name, _, path in pairs if name == axis)
-            for axis in dict.fromkeys(name for name, _, _ in pairs)
-        }
-        if not all(path for _, _, path in pairs):
-            raise InputError(f"--axis takes {'=FILE '.join(AXES)}=FILE, got {' '.join(args.axis)}")
     return DataConfig(
-        images,
+        axis_files(args.axis) if args.axis else tuple(args.image),
         kind=args.kind,
         phases=args.phases,
         spacing=None if args.spacing is None else check_spacing(args.spacing),

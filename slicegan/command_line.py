@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 from metrics.command.arguments import Parser, phase_table, spacing
-from slicegan.config import Kind
+from metrics.io.images import Kind
 
 TRAIN_EXAMPLE = "example: slicegan train slice.png --out run --preset tiny"
 GENERATE_EXAMPLE = "example: slicegan generate snow --size 128 --out gen.tif"
 INFO_EXAMPLE = "example: slicegan info snow"
 CONVERT_EXAMPLE = "example: slicegan convert NMC_Gen.pt NMC_params.data --out nmc.safetensors"
-COMPARE_HELP = "say whether generated and real volumes are the same material"
+COMPARE_HELP = "say whether generated volumes are the material of real volumes or images"
 MEASURE_HELP = "measure volumes: every quantity, as a table"
 COMPARE_EXAMPLE = "example: slicegan compare gen.tif real.tif --out result"
 MEASURE_EXAMPLE = "example: slicegan measure gen.tif real.tif --out table.csv"
@@ -28,7 +28,7 @@ def command_line(chosen: Sequence[str] = ()) -> Parser:
     for build in (_train_parser, _generate_parser, _info_parser, _convert_parser):
         build(commands)
     for name, room, args, help_, example in (
-        ("compare", "comparing", "GEN REAL", COMPARE_HELP, COMPARE_EXAMPLE),
+        ("compare", "comparing", "GEN REAL...", COMPARE_HELP, COMPARE_EXAMPLE),
         ("measure", "measuring", "VOLUME ...", MEASURE_HELP, MEASURE_EXAMPLE),
     ):
         one = commands.add_parser(
@@ -65,6 +65,7 @@ def _train_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     add("--ensemble", type=int, default=1, metavar="N", help=ensemble)
     add("--stop-after", type=_seconds, metavar="TIME", help="steps that fit it: 90s, 30m or 2h")
     add("--resume", action="store_true", help="go on with a run that was stopped")
+    add("--no-report", action="store_true", help="do not compare the result with the images")
     add("--isotropic", action="store_true", help="a volume's axes are alike")
     add("--pages", action="store_true", help="pages of a TIFF are images of their own")
     add("--flips", default="", metavar="AXES", help="mirror symmetries, e.g. yx, if not isotropic")

@@ -17,9 +17,9 @@ from pydantic import (
     PositiveInt,
 )
 
+from metrics.io.images import Kind
 from metrics.volume import Phase
 
-Kind = Literal["phases", "grey", "colour"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 # Unknown keys and wrong types are errors, not guesses; JSON has lists where we have tuples.

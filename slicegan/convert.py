@@ -24,13 +24,13 @@ from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from metrics.files import one_line
+from metrics.io.images import Kind, check_kind, voxel_size
 from metrics.machine.provenance import versions
 from metrics.volume import InputError, Phase
 from slicegan.calibration import calibrate, image_fractions
 from slicegan.checkpoint import Model, assemble, code_refused
-from slicegan.config import GeneratorConfig, Kind, Layer, Material
-from slicegan.data import Images, load_training_data, voxel_size
-from slicegan.images import check_kind
+from slicegan.config import GeneratorConfig, Layer, Material
+from slicegan.data import Images, load_training_data
 from slicegan.networks import RESIZE_KERNEL, admissible
 from slicegan.places import periods
 from slicegan.settings import from_json, to_json

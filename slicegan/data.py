@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metrics.files import one_line
-from metrics.io.labels import label_values, original_values
+from metrics.io.images import (
+    Kind,
+    check_complete,
+    check_kind,
+    is_volume,
+    label_images,
+    read_image,
+    read_pages,
+    voxel_size,
+)
+from metrics.io.labels import original_values
 from metrics.io.volumes import read, split_path
-from metrics.units import normal_unit
-from metrics.volume import AXES, InputError, Phase, axis_index, check_spacing, unique_labels
-from slicegan.config import Kind, Material
-from slicegan.images import check_kind, is_volume, read_image, read_pages
+from metrics.volume import AXES, InputError, Phase, axis_index, unique_labels
+from slicegan.config import Material
 from slicegan.sources import PLANES, Axes, Source, slices
 
 FilePath = str | os.PathLike[str]
@@ -156,7 +162,7 @@ def _from_volume(
 ) -> tuple[Material, Stacks]:
     """Slices of a volume along each axis: apart, or pooled if it is isotropic."""
     volume = read(path, phases=phases, spacing=spacing, unit=unit)
-    _check_complete(volume.phases, {path: unique_labels(volume.labels)}, "label")
+    check_complete(volume.phases, {path: unique_labels(volume.labels)}, "label")
     labels = torch.from_numpy(np.array(volume.labels, dtype=np.uint8))
     each = {axis: slices(labels[None, None], axis)[0, :, 0] for axis in AXES}
     stacks: Stacks = {(axis,): (stack,) for axis, stack in each.items()}
@@ -184,7 +190,7 @@ def _from_images(
     images = {name: image for some in of_files.values() for name, image in some.items()}
     named: tuple[Phase, ...] = ()
     if kind == "phases":
-        images, named = _labelled(images, phases)
+        images, named = label_images(images, phases)
     elif kind == "grey":
         images = {path: image[..., np.newaxis] for path, image in images.items()}
     stacks = {
@@ -196,34 +202,6 @@ def _from_images(
         for axes, paths in groups.items()
     }
     return Material(kind, named, *scale), stacks
-
-
-def _labelled(
-    images: Mapping[str, NDArray[Any]], phases: Mapping[str, int] | None
-) -> tuple[dict[str, NDArray[Any]], tuple[Phase, ...]]:
-    """Labels of every image, if all show the same phases."""
-    found = {path: unique_labels(image) for path, image in images.items()}
-    for (path, values), (other, others) in product(found.items(), repeat=2):
-        if missing := sorted(set(others) - set(values)):
-            raise InputError(f"phase {missing[0]} of {other} is missing in {path}: segment alike")
-    labels: dict[str, NDArray[Any]] = {}
-    named: tuple[Phase, ...] = ()
-    for path, image in images.items():
-        with one_line(path, "read", "segment it first"):
-            stack, named = label_values(image[np.newaxis], phases, [])
-            labels[path] = stack[0]
-    _check_complete(named, found, "value")
-    return labels, named
-
-
-def _check_complete(phases: Iterable[Phase], found: Mapping[str, list[int]], key: str) -> None:
-    """Raise `InputError` unless every file shows every phase; nothing could be learnt of others."""
-    for (path, values), phase in product(found.items(), phases):
-        if getattr(phase, key) not in values:
-            raise InputError(
-                f"{path}: phase {phase.name!r} (value {phase.value}) has no pixel in it: "
-                "name only the phases that it shows with phases="
-            )
 
 
 def _paths(files: FilePath | Sequence[FilePath]) -> list[str]:
@@ -248,16 +226,6 @@ def _per_axis(images: Mapping[str, FilePath | Sequence[FilePath]]) -> dict[Axes,
         axes, first = groups.get(key, ((), paths))
         groups[key] = ((*axes, axis), first)
     return dict(groups.values())
-
-
-def voxel_size(
-    spacing: Sequence[float] | float | None, unit: str | None
-) -> tuple[tuple[float, float, float], str]:
-    """Spacing and unit: both known or neither."""
-    name = normal_unit(unit or "")
-    if (spacing is None) != (name == "voxel"):
-        raise InputError("a spacing needs its unit, and a unit a spacing: give both or neither")
-    return check_spacing(1.0 if spacing is None else spacing), name
 
 
 def _check_pixels(axes: Axes, spacing: tuple[float, float, float]) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from metrics.io.images import Kind
 from metrics.machine.progress import progress_bar
-from slicegan.config import Kind
 from slicegan.latent import fine_noise, latent_noise
 from slicegan.networks import Generator
 

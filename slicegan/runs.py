@@ -4,6 +4,7 @@
 ``config.json``           settings, images with their hashes, seed, versions
 ``log.csv``               one row for each evaluation: losses and fidelity
 ``losses.png``, ...       plots of the log
+``report/``               generated volumes compared with the images (`slicegan.verdict`)
 ``lattice.png``           means of each phase over places of the stride (`slicegan.places`)
 ``previews/``             a picture for each evaluation
 ``state.pt``              all that is needed to go on as if never stopped

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import NoReturn
+
+from metrics.volume import AXES, InputError
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,6 +41,23 @@ def shape(text: str) -> tuple[int, int, int]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected z,y,x, got {text!r}") from None
     return z, y, x
+
+
+def axis_files(items: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Files of each axis from items ``z=a.png``.
+
+    Raises
+    ------
+    InputError
+        If an item is none.
+    """
+    pairs = [item.partition("=") for item in items]
+    if not all(path for _, _, path in pairs):
+        raise InputError(f"--axis takes {'=FILE '.join(AXES)}=FILE, got {' '.join(items)}")
+    return {
+        axis: tuple(path for name, _, path in pairs if name == axis)
+        for axis in dict.fromkeys(name for name, _, _ in pairs)
+    }
 
 
 def names(text: str) -> list[str]:

@@ -1,10 +1,11 @@
 """Is the generated volume the same material as the real one, and how sure are we?
 
     slicegan compare gen.tif real.tif           (in a checkout: python benchmarks/compare.py ...)
+    slicegan compare gen.tif micrograph.png                         (where there is no 3D image)
 
-measures both, sub-volume by sub-volume, prints a verdict for each quantity and one answer, and
-writes table.csv, distances.csv, curves.csv, summary.json and report.html. Exit status: 0 computed,
-2 bad input, 3 --fail-on is met.
+measures both, sub-volume by sub-volume or section by section, prints a verdict for each quantity
+and one answer, and writes table.csv, distances.csv, curves.csv, summary.json and report.html. Exit
+status: 0 computed, 2 bad input, 3 --fail-on is met.
 """
 
 from __future__ import annotations
@@ -12,22 +13,30 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from metrics.command.arguments import Parser, phase_table
+from metrics.command.arguments import Parser, axis_files, phase_table
 from metrics.command.ending import LESS_TO_COMPARE, UNWRITTEN, exit_status
 from metrics.command.inputs import add_measuring, add_reading, check_raw, files, load, summary
 from metrics.comparison.comparing import Comparison, carry_out
-from metrics.comparison.plan import Plan, check_metrics, plan_comparison
+from metrics.comparison.plan import (
+    Plan,
+    check_metrics,
+    check_section_metrics,
+    plan_comparison,
+    plan_section_comparison,
+)
 from metrics.comparison.samples import absent
+from metrics.comparison.subvolumes import WANTED
 from metrics.description import CURVE
 from metrics.intervals import VERDICTS
+from metrics.io.images import is_volume, read_sections
 from metrics.machine.provenance import machine, versions
-from metrics.report.page import check_folder, terminal_table, write_report
-from metrics.volume import InputError
+from metrics.report.page import UNSEEN, check_folder, terminal_table, write_report
+from metrics.volume import InputError, Volume
 
 FAIL_ANSWERS = {"never": (), "differs": ("differs",), "unsure": ("differs", "undecided")}
 
@@ -38,6 +47,7 @@ SECONDS = {"effective_diffusivity": 5e-7, "local_thickness": 2.4e-7, CURVE: 1.2e
 SECONDS_OTHER = 1.5e-8
 SECONDS_TAUFACTOR = 6e-8
 SECONDS_ALWAYS = 5
+SECONDS_SECTION = 0.02
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,37 +68,32 @@ def run(args: argparse.Namespace, command: str) -> int:
     """Read, compare and report; `command` is what the summary says was run."""
     start = perf_counter()
     check_folder(args.out)
-    check_metrics(args.metrics)
-    check_raw(args, (args.gen, args.real))
-    names = [files(args.gen), files(args.real)]
+    images = images_of(args)
+    if images:
+        check_section_metrics(args.metrics)
+        check_raw(args, (args.gen,))
+    else:
+        check_metrics(args.metrics)
+        check_raw(args, (args.gen, *args.real))
     phases = [args.gen_phases or args.phases, args.real_phases or args.phases]
-    gen, real = (
-        [load(path, table, args) for path in paths]
-        for paths, table in zip(names, phases, strict=True)
-    )
-    values = [[phase.value for phase in volumes[0].phases] for volumes in (gen, real)]
+    names = [files(args.gen), []]
+    gen = [load(path, phases[0], args) for path in names[0]]
+    against = " ".join(args.real or args.axis)
     try:
-        plan = plan_comparison(
-            gen,
-            real,
-            metrics=args.metrics,
-            subvolume=args.subvolume,
-            samples=args.samples,
-            max_lag=args.max_lag,
-            margin=args.margin,
-            isotropic=args.isotropic,
-            periodic_gen=args.periodic_gen,
-            solver=args.solver,
-            device=args.device,
-            seed=args.seed,
-            workers=args.workers,
-        )
+        if images:
+            names[1] = [path for paths in images.values() for path in paths]
+            real, plan = _plan_sections(gen, images, phases[1], args)
+        else:
+            names[1] = files(args.real[0])
+            real = [load(path, phases[1], args) for path in names[1]]
+            plan = _plan_volumes(gen, real, args)
+        values = [[phase.value for phase in volumes[0].phases] for volumes in (gen, real)]
         lines = preflight(plan, names, values, args)
         if not args.quiet:
             print("\n".join(lines), flush=True)
         comparison = carry_out(plan, progress=not args.quiet, cache=args.cache)
     except InputError as error:
-        raise InputError(f"{args.gen} against {args.real}: {error}") from error
+        raise InputError(f"{args.gen} against {against}: {error}") from error
 
     write_report(
         args.out,
@@ -106,6 +111,77 @@ def run(args: argparse.Namespace, command: str) -> int:
     return 3 if comparison.answer.verdict in FAIL_ANSWERS[args.fail_on] else 0
 
 
+def images_of(args: argparse.Namespace) -> dict[str, tuple[str, ...]]:
+    """Files of 2D images by the axis normal to them, ``""`` for any; none if real is a volume.
+
+    Raises
+    ------
+    InputError
+        If neither or both of REAL and --axis are given, or volumes and images are mixed.
+    """
+    if bool(args.real) == bool(args.axis):
+        raise InputError("give REAL, or --axis z=a.png y=b.png x=c.png")
+    if args.axis:
+        return axis_files(args.axis)
+    paths = [path for spec in args.real for path in files(spec)]
+    kinds = {is_volume(path) for path in paths}
+    if kinds == {False}:
+        return {"": tuple(paths)}
+    if len(kinds) > 1 or len(args.real) > 1:
+        raise InputError(
+            f"{' '.join(args.real)}: give one volume (a file, a folder of slices or a quoted "
+            "glob), or 2D images"
+        )
+    return {}
+
+
+def _plan_volumes(gen: list[Volume], real: list[Volume], args: argparse.Namespace) -> Plan:
+    return plan_comparison(
+        gen,
+        real,
+        metrics=args.metrics,
+        subvolume=args.subvolume,
+        samples=args.samples,
+        max_lag=args.max_lag,
+        margin=args.margin,
+        isotropic=args.isotropic,
+        periodic_gen=args.periodic_gen,
+        solver=args.solver,
+        device=args.device,
+        seed=args.seed,
+        workers=args.workers,
+    )
+
+
+def _plan_sections(
+    gen: list[Volume],
+    images: Mapping[str, tuple[str, ...]],
+    phases: Mapping[str, int] | None,
+    args: argparse.Namespace,
+) -> tuple[list[Volume], Plan]:
+    """Images as they are in their files, and how volumes are compared with them."""
+    if args.isotropic or args.periodic_gen:
+        raise InputError("--isotropic and --periodic-gen are of volumes: leave them out")
+    size, unit = args.spacing, args.unit
+    if size is None and unit is None and gen[0].unit != "voxel":
+        # A picture seldom says how large its pixels are: those of the volumes it was learnt for.
+        size, unit = gen[0].spacing, gen[0].unit
+    every = {axis or "z": paths for axis, paths in images.items()}
+    read = read_sections(every, phases=phases, spacing=size, unit=unit)
+    plan = plan_section_comparison(
+        gen,
+        read["z"] if "" in images else read,
+        metrics=args.metrics,
+        window=args.subvolume,
+        samples=args.samples,
+        max_lag=args.max_lag,
+        margin=args.margin,
+        seed=args.seed,
+        workers=args.workers,
+    )
+    return [image for some in read.values() for image in some], plan
+
+
 def preflight(
     plan: Plan,
     names: Sequence[Sequence[str]],
@@ -121,12 +197,16 @@ def preflight(
     ]
     if plan.real[0].unit == "voxel":
         lines.append("voxel size unknown: lengths are in voxels (--spacing and --unit set it)")
-    shape = "x".join(map(str, sampling.shape))
-    lines.append(
-        f"sub-volumes of {shape} voxels: {len(sampling.gen)} of {sampling.available[0]} in gen, "
-        f"{len(sampling.real)} of {sampling.available[1]} in real"
-    )
-    if min(len(sampling.gen), len(sampling.real)) < 2:
+    counts = [
+        f"{count} of {available} in {name}"
+        for count, available, name in zip(sampling.count, sampling.available, samples, strict=True)
+    ]
+    if plan.sections:
+        lines += _of_sections(plan, counts)
+    else:
+        shape = "x".join(map(str, sampling.shape))
+        lines.append(f"sub-volumes of {shape} voxels: {', '.join(counts)}")
+    if min(sampling.count) < 2:
         lines.append("one sub-volume has no spread: no interval, no verdict (--subvolume, or more)")
     for name, volumes in samples.items():
         lines += [f"{name} has no voxel of phase {phase}" for phase in absent(volumes)]
@@ -135,6 +215,22 @@ def preflight(
     if args.periodic_gen and not plan.periodic_gen:
         lines.append("gen is cut into sub-volumes: --periodic-gen has no effect")
     lines.append(f"estimated time: {_duration(_estimate(plan))} on {plan.workers} cores")
+    return lines
+
+
+def _of_sections(plan: Plan, counts: Sequence[str]) -> list[str]:
+    """What is compared where real holds images."""
+    side = plan.sampling.shape[-1]
+    lines = [
+        f"windows of {side}x{side} pixels: cubes of that side, {counts[0]}, seen on planes normal "
+        f"to z, y and x; {counts[1]}",
+        UNSEEN,
+    ]
+    if plan.sampling.count[0] < WANTED:
+        lines.append(
+            f"{plan.sampling.count[0]} cubes are few: slicegan generate MODEL --size "
+            f"{2 * side} --count 4 makes 32"
+        )
     return lines
 
 
@@ -181,7 +277,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     add = parser.add_argument
     add("gen", metavar="GEN", help="generated: a file, a folder of slices, or a quoted glob")
-    add("real", metavar="REAL", help="real: likewise")
+    real = "real: likewise, or 2D images of an isotropic material"
+    add("real", metavar="REAL", nargs="*", help=real)
+    several: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
+    add("--axis", **several, metavar="AXIS=IMAGE", help="instead: z=a.png y=b.png x=c.png")
     add("--out", type=Path, default=Path("comparison"), help="folder to write (%(default)s)")
     add_reading(parser)
     add_measuring(parser)
@@ -192,7 +291,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--subvolume",
         type=int,
         metavar="N",
-        help="side of the sub-volumes, voxels (so that there are 8)",
+        help="side of sub-volumes and windows, voxels (so that there are 8)",
     )
     add("--samples", type=int, default=16, help="most sub-volumes of each (%(default)s)")
     add("--max-lag", type=int, metavar="N", help="of the two-point correlation, in voxels")
@@ -209,6 +308,8 @@ def _estimate(plan: Plan) -> float:
     if plan.question.solver == "taufactor" and "effective_diffusivity" in seconds:
         seconds["effective_diffusivity"] = SECONDS_TAUFACTOR * (z + y + x)
     blocks = len(plan.sampling.gen) + len(plan.sampling.real)
+    if plan.sections:
+        return SECONDS_ALWAYS + SECONDS_SECTION * blocks / plan.workers
     work = sum(seconds.values()) * len(plan.real[0].phases) * z * y * x * blocks
     return SECONDS_ALWAYS + work / min(plan.workers, blocks)
 

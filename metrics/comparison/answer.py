@@ -20,7 +20,7 @@ MOST_NAMED = 5  # quantities in a sentence
 
 # Rows that say for two phases what another row has said, and for more what interfaces sum up to.
 _FIRST_OF_TWO = ("volume_fraction", "chord_length", "specific_surface_area")
-_SUMS = ("specific_surface_area", "active_tpb_density")
+_SUMS = ("specific_surface_area", "active_tpb_density", "boundary_length")
 
 
 class RowTest(NamedTuple):
@@ -64,8 +64,9 @@ def answer(
     of K statements that all must hold, so that their level needs no correction. Else `undecided`.
 
     The family holds no number twice: of two phases one fraction, one chord length and the surface
-    between them; of more the fractions but the last, and interfaces instead of surfaces; never the
-    active TPB, which follows from TPB and percolation, nor the radial S2 where the axes have rows.
+    between them; of more the fractions but the last, and interfaces instead of surfaces (on
+    sections: lines between phases instead of boundaries); never the active TPB, which follows from
+    TPB and percolation, nor the radial S2 where the axes have rows.
 
     Parameters
     ----------

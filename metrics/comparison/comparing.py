@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metrics.comparison.answer import Answer
 from metrics.comparison.measuring import measure_all, peak_memory
-from metrics.comparison.plan import Plan, plan_comparison
+from metrics.comparison.plan import Plan, plan_comparison, plan_section_comparison
 from metrics.comparison.samples import Sample
+from metrics.comparison.sections import in_every_direction
 from metrics.comparison.verdicts import tabulate
 from metrics.volume import InputError
 
@@ -160,6 +161,81 @@ def compare(
     return carry_out(plan, progress=progress, cache=cache)
 
 
+def compare_sections(
+    gen: Sample,
+    images: Sample | Mapping[str, Sample],
+    *,
+    metrics: Sequence[str] | None = None,
+    window: int | None = None,
+    samples: int = 16,
+    max_lag: int | None = None,
+    margin: float = 0.05,
+    seed: int = 0,
+    workers: int = -1,
+    progress: bool = False,
+    cache: Path | None = None,
+) -> Comparison:
+    r"""Compare generated volumes with 2D images of the real material: what sections can say.
+
+    Images are cut into square windows, generated volumes into cubes of the same side, and planes of
+    these, normal to each axis, are measured as the windows are (`metrics.comparison.sections`). A
+    cube counts as one sample of gen, a window as one of real. Intervals, verdicts and answer are
+    those of `compare`; quantities of planes stand with the axis that these are normal to, chords
+    and S2 along rows and columns with the axis along which they lie.
+
+    Fractions, surface (:math:`S_V = 4 L_A / \pi`) and triple-phase boundary (:math:`L_V = 2 Q_A`)
+    of an isotropic material follow from its sections. Percolation, clusters, the Euler number in 3D
+    and transport do not: a volume that agrees on all rows may still connect otherwise.
+
+    What is compared is a volume with an image, whether or not it has learnt from this image. That
+    agreement says nothing of a material of which the image is not representative.
+
+    Parameters
+    ----------
+    gen : Volume, (Z, Y, X) integer ndarray, or a sequence of them
+        Generated volumes.
+    images : (Y, X) integer ndarray or Volume of one layer, a sequence of them, or mapping of axis
+        Real images: of an isotropic material, where each stands for sections normal to any axis;
+        or those normal to ``"z"`` (rows along y, columns along x), ``"y"`` (z, x), ``"x"`` (z, y).
+    metrics : sequence of str, optional
+        Names among `SECTION_METRICS`; all of them if left out.
+    window : int, optional
+        Side of the windows in pixels; as large as gives 8 in the images if left out.
+    samples : int
+        At most that many cubes, and windows normal to each axis.
+    max_lag, margin, seed, workers, progress, cache
+        As in `compare`.
+
+    Raises
+    ------
+    InputError
+        If the samples cannot be compared, or an argument is out of range.
+
+    Examples
+    --------
+    >>> from metrics.shapes import gaussian_random_field
+    >>> def body(seed):
+    ...     return gaussian_random_field(
+    ...         (64, 64, 64), correlation_length=2, fractions=(0.4, 0.6), seed=seed
+    ...     ).volume.labels
+    >>> found = compare_sections(body(0), body(1)[0], metrics=["boundary_length"], workers=1)
+    >>> found.table.axis.tolist()
+    ['normal to z', 'normal to y', 'normal to x']
+    """
+    plan = plan_section_comparison(
+        gen,
+        images,
+        metrics=metrics,
+        window=window,
+        samples=samples,
+        max_lag=max_lag,
+        margin=margin,
+        seed=seed,
+        workers=workers,
+    )
+    return carry_out(plan, progress=progress, cache=cache)
+
+
 def carry_out(plan: Plan, *, progress: bool = False, cache: Path | None = None) -> Comparison:
     """Measure and compare as planned; the rest as in `compare`."""
     sampling, question = plan.sampling, plan.question
@@ -167,15 +243,19 @@ def carry_out(plan: Plan, *, progress: bool = False, cache: Path | None = None) 
     of_real = [(block, question) for block in sampling.real]
     measured = measure_all(of_gen + of_real, workers=plan.workers, progress=progress, cache=cache)
     phases = plan.real[0].phases
+    of_real_blocks = measured[len(of_gen) :]
+    if plan.sections == "any":
+        of_real_blocks = [in_every_direction(of_block, "z") for of_block in of_real_blocks]
     tables = tabulate(
         measured[: len(of_gen)],
-        measured[len(of_gen) :],
+        of_real_blocks,
         unit=plan.real[0].unit,
         phases=[phase.name for phase in phases],
         margin=plan.margin,
         paired=sampling.same_volumes,
         isotropic=plan.isotropic,
         seed=plan.seed,
+        groups=sampling.groups,
     )
     if tables.table.empty and tables.distances.empty:
         names = ", ".join(question.metrics) or "no metric"

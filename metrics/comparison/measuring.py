@@ -16,8 +16,9 @@ import numpy as np
 from metrics.arrays import Float64
 from metrics.comparison.cache import keep, recall
 from metrics.correlation import two_point_correlation
-from metrics.description import CURVE, Row, measure
+from metrics.description import CURVE, Row, across, measure
 from metrics.machine.workers import SMALLER, affordable, in_parallel
+from metrics.section import normals
 from metrics.sizes import peak_bytes
 from metrics.volume import AXES, Volume
 
@@ -172,6 +173,8 @@ def _two_point_curves(v: Volume, question: Question) -> Iterator[Curve]:
         s2 = two_point_correlation(
             v, phase=phase.label, max_lag=question.max_lag, periodic=question.periodic
         )
-        yield Curve(phase.name, "", s2.r, s2.radial)
+        thin = normals(v) if 1 in v.shape else ()
+        yield Curve(phase.name, across(thin[0]) if thin else "", s2.r, s2.radial)
         for axis, h in zip(AXES, v.spacing, strict=True):
-            yield Curve(phase.name, axis, (s2.lags * h).astype(float), s2.axis[axis])
+            if axis not in thin:
+                yield Curve(phase.name, axis, (s2.lags * h).astype(float), s2.axis[axis])

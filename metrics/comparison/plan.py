@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
 
 from metrics.comparison.measuring import Question, affordable_workers
 from metrics.comparison.samples import Sample, match
+from metrics.comparison.sections import plan_sections
 from metrics.comparison.subvolumes import Sampling, plan_subvolumes
-from metrics.description import ALL_METRICS, COMPARED_METRICS, known_metrics
+from metrics.description import ALL_METRICS, COMPARED_METRICS, SECTION_METRICS, known_metrics
 from metrics.intervals import CONFIDENCE
 from metrics.lags import check_max_lag
+from metrics.section import normals
 from metrics.solver.methods import check_solver
-from metrics.volume import InputError, Volume
+from metrics.volume import InputError, Volume, as_volume, axis_index
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,9 @@ class Plan:
         As in `compare`.
     workers : int
         Processes that the cores and the memory allow.
+    sections : {"", "any", "axes"}
+        Whether real holds images instead of volumes: each normal to any axis, of an isotropic
+        material, or each normal to its own.
     """
 
     gen: list[Volume]
@@ -46,6 +53,7 @@ class Plan:
     samples: int
     seed: int
     workers: int
+    sections: Literal["", "any", "axes"] = ""
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the outcome."""
@@ -53,8 +61,8 @@ class Plan:
         return {
             "metrics": list(question.metrics),
             "subvolume": list(sampling.shape),
-            "n_gen": len(sampling.gen),
-            "n_real": len(sampling.real),
+            "n_gen": sampling.count[0],
+            "n_real": sampling.count[1],
             "available_gen": sampling.available[0],
             "available_real": sampling.available[1],
             "max_lag": question.max_lag,
@@ -67,6 +75,7 @@ class Plan:
             "device": question.device or "cpu",
             "samples": self.samples,
             "seed": self.seed,
+            "sections": self.sections,
         }
 
 
@@ -89,13 +98,10 @@ def plan_comparison(
     """Match two samples and decide how they are compared; arguments and errors as in `compare`."""
     of_gen, of_real = match(gen, real)
     names = check_metrics(metrics)
-    if not 0 < margin < 1:
-        raise InputError(f"margin must lie between 0 and 1, got {margin}")
+    _check_margin(margin)
     check_solver(solver, device)
     sampling = plan_subvolumes(of_gen, of_real, side=subvolume, samples=samples, seed=seed)
-    lag = check_max_lag(sampling.real[0], max_lag)
-    if lag < 1:
-        raise InputError("max_lag must be at least 1: curves are compared from lag 1 on")
+    lag = _checked_lag(sampling, max_lag)
     question = Question(names, lag, solver=solver, device=device)
     return Plan(
         of_gen,
@@ -111,8 +117,90 @@ def plan_comparison(
     )
 
 
+def plan_section_comparison(
+    gen: Sample,
+    images: Sample | Mapping[str, Sample],
+    *,
+    metrics: Sequence[str] | None,
+    window: int | None,
+    samples: int,
+    max_lag: int | None,
+    margin: float,
+    seed: int,
+    workers: int,
+) -> Plan:
+    """Decide how volumes are compared with images; arguments, errors as in `compare_sections`."""
+    by_axis = isinstance(images, Mapping)
+    of_gen, of_real = match(gen, _in_layers(images))
+    names = check_section_metrics(metrics)
+    _check_margin(margin)
+    sampling = plan_sections(of_gen, of_real, side=window, samples=samples, seed=seed)
+    lag = _checked_lag(sampling, max_lag)
+    question = Question(names, lag)
+    return Plan(
+        of_gen,
+        of_real,
+        sampling,
+        question,
+        periodic_gen=False,
+        margin=margin,
+        isotropic=False,
+        samples=samples,
+        seed=seed,
+        workers=affordable_workers(sampling.shape, len(of_real[0].phases), question, workers),
+        sections="axes" if by_axis else "any",
+    )
+
+
+def _in_layers(images: Sample | Mapping[str, Sample]) -> list[Volume]:
+    """Images as volumes of one layer, normal to z or to the axes that they are given for."""
+    if not isinstance(images, Mapping):
+        images = {"z": images}
+    found = []
+    for axis, some in images.items():
+        index = axis_index(axis)
+        for image in [some] if isinstance(some, Volume | np.ndarray) else some:
+            v = image if isinstance(image, Volume) else as_volume(np.asarray(image)[np.newaxis])
+            if normals(v) == (axis,):
+                found.append(v)
+                continue
+            if v.shape[0] != 1:
+                raise InputError(f"an image of one layer is expected, got {v.shape}")
+            labels = np.moveaxis(v.labels, 0, index)
+            across, *plane = v.spacing
+            plane.insert(index, across)
+            z, y, x = plane
+            found.append(replace(v, labels=labels, spacing=(z, y, x)))
+    return found
+
+
+def _check_margin(margin: float) -> None:
+    if not 0 < margin < 1:
+        raise InputError(f"margin must lie between 0 and 1, got {margin}")
+
+
+def _checked_lag(sampling: Sampling, max_lag: int | None) -> int:
+    lag = check_max_lag(sampling.real[0], max_lag)
+    if lag < 1:
+        raise InputError("max_lag must be at least 1: curves are compared from lag 1 on")
+    return lag
+
+
 def check_metrics(metrics: Sequence[str] | None) -> tuple[str, ...]:
     """Names to compare, `COMPARED_METRICS` if none are given; `InputError` for an unknown one."""
     if metrics is None:
         return COMPARED_METRICS
     return known_metrics(metrics, ALL_METRICS)
+
+
+def check_section_metrics(metrics: Sequence[str] | None) -> tuple[str, ...]:
+    """Likewise of sections: `SECTION_METRICS` are what a section shows."""
+    if metrics is None:
+        return SECTION_METRICS
+    unseen = [name for name in known_metrics(metrics, ALL_METRICS) if name not in SECTION_METRICS]
+    if unseen:
+        raise InputError(
+            f"no section shows {unseen[0]}: choose from {', '.join(SECTION_METRICS)}, or compare "
+            "with a volume"
+        )
+    return known_metrics(metrics, SECTION_METRICS)

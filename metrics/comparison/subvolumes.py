@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
@@ -18,7 +18,7 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Sampling:
-    """Sub-volumes of one shape cut from two samples of volumes.
+    """Sub-volumes of one shape cut from two samples of volumes, or their sections.
 
     Attributes
     ----------
@@ -28,12 +28,20 @@ class Sampling:
         Views into the volumes, disjoint.
     available : (int, int)
         Disjoint sub-volumes there were in gen and in real before drawing.
+    groups : list of int
+        Of sections: number of the generated sub-volume that each of `gen` is cut from.
     """
 
     shape: Shape
     gen: list[Volume]
     real: list[Volume]
     available: tuple[int, int]
+    groups: list[int] = field(default_factory=list)
+
+    @property
+    def count(self) -> tuple[int, int]:
+        """Independent samples in gen and in real."""
+        return len(set(self.groups) or self.gen), len(self.real)
 
     @property
     def same_volumes(self) -> bool:
@@ -78,10 +86,7 @@ def plan_subvolumes(
             f"a volume of {'x'.join(map(str, limit))} voxels is smaller than the smallest "
             f"sub-volume ({SMALLEST} voxels a side): give a larger one"
         )
-    if seed < 0:
-        raise InputError(f"seed must not be negative, got {seed}")
-    if samples < 1:
-        raise InputError(f"samples must be at least 1, got {samples}")
+    check_draw(samples, seed)
     if side is None:
         side = _largest_side(gen, real, limit)
     elif not SMALLEST <= side <= limit.max():
@@ -89,11 +94,11 @@ def plan_subvolumes(
             f"sub-volumes of {side} voxels a side do not fit: choose {SMALLEST} to {limit.max()}"
         )
     shape = _shape(side, limit)
-    all_gen, all_real = _cut_all(gen, shape), _cut_all(real, shape)
+    all_gen, all_real = cut_all(gen, shape), cut_all(real, shape)
     return Sampling(
         shape,
-        _draw(all_gen, samples, seed),
-        _draw(all_real, samples, seed),
+        draw(all_gen, samples, seed),
+        draw(all_real, samples, seed),
         (len(all_gen), len(all_real)),
     )
 
@@ -101,7 +106,7 @@ def plan_subvolumes(
 def _largest_side(gen: Sequence[Volume], real: Sequence[Volume], limit: np.ndarray) -> int:
     def rank(side: int) -> tuple[int, int]:
         shape = _shape(side, limit)
-        return min(_count(gen, shape), _count(real, shape), WANTED), side
+        return min(count(gen, shape), count(real, shape), WANTED), side
 
     return max(range(SMALLEST, limit.max() + 1), key=rank)
 
@@ -111,11 +116,21 @@ def _shape(side: int, limit: np.ndarray) -> Shape:
     return z, y, x
 
 
-def _count(volumes: Sequence[Volume], shape: Shape) -> int:
+def check_draw(samples: int, seed: int) -> None:
+    """Raise `InputError` if so many cannot be drawn by such a seed."""
+    if seed < 0:
+        raise InputError(f"seed must not be negative, got {seed}")
+    if samples < 1:
+        raise InputError(f"samples must be at least 1, got {samples}")
+
+
+def count(volumes: Sequence[Volume], shape: Shape) -> int:
+    """Disjoint blocks of a shape in some volumes."""
     return sum(int(np.prod(np.array(v.shape) // shape)) for v in volumes)
 
 
-def _cut_all(volumes: Sequence[Volume], shape: Shape) -> list[Volume]:
+def cut_all(volumes: Sequence[Volume], shape: Shape) -> list[Volume]:
+    """Disjoint blocks of a shape; what is left of a side is shared by both ends."""
     return [block for v in volumes for block in _cut(v, shape)]
 
 
@@ -130,7 +145,8 @@ def _cut(volume: Volume, shape: Shape) -> list[Volume]:
     ]
 
 
-def _draw(blocks: list[Volume], samples: int, seed: int) -> list[Volume]:
+def draw(blocks: list[Volume], samples: int, seed: int) -> list[Volume]:
+    """So many of the blocks at most, at random and in their order."""
     if len(blocks) <= samples:
         return blocks
     chosen = np.random.default_rng(seed).choice(len(blocks), samples, replace=False)

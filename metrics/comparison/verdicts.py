@@ -27,7 +27,7 @@ from metrics.intervals import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from metrics.comparison.measuring import Measured
+    from metrics.comparison.measuring import Curve, Measured
 
 TABLE_COLUMNS = (
     "metric phase axis unit gen gen_low gen_high real real_low real_high "
@@ -80,12 +80,16 @@ def tabulate(
     paired: bool = False,
     isotropic: bool = False,
     seed: int = 0,
+    groups: Sequence[int] = (),
 ) -> Tables:
-    """Compare sub-volumes already measured; parameters and errors as in `compare`."""
-    values = _values(of_gen, of_real)
+    """Compare sub-volumes already measured; parameters and errors as in `compare`.
+
+    Those of gen that have one number in `groups` are averaged first: they are one sample.
+    """
+    values = _values(of_gen, of_real, groups)
     if isotropic:
         values = _mean_of_axes(values)
-    curves = stack_curves(of_gen), stack_curves(of_real)
+    curves = stack_curves(of_gen, groups), stack_curves(of_real)
     rng = np.random.default_rng(seed)
     judged = list(judge_values(values, margin, paired))
     compared = list(_compare_curves(*curves, unit, margin, paired, isotropic, rng))
@@ -170,14 +174,18 @@ def _judge(gen: Float64, real: Float64, margin: float, paired: bool) -> Judgemen
     return Judgement(ratio, apart.interval(), word, float(relative.p_value(margin)), note)
 
 
-def _values(of_gen: list[Measured], of_real: list[Measured]) -> pd.DataFrame:
+def _values(of_gen: list[Measured], of_real: list[Measured], groups: Sequence[int]) -> pd.DataFrame:
     rows = [
         (sample, block, *row)
-        for sample, measured in (("gen", of_gen), ("real", of_real))
-        for block, of_block in enumerate(measured)
+        for sample, measured, blocks in (("gen", of_gen, groups), ("real", of_real, ()))
+        for block, of_block in zip(blocks or range(len(measured)), measured, strict=True)
         for row in of_block.rows
     ]
-    return _frame(rows, ["sample", "block", *Row._fields])
+    values = _frame(rows, ["sample", "block", *Row._fields])
+    if not groups:
+        return values
+    keys = [column for column in values.columns if column != "value"]
+    return values.groupby(keys, sort=False)["value"].mean().reset_index()[list(values.columns)]
 
 
 def _mean_of_axes(values: pd.DataFrame) -> pd.DataFrame:
@@ -197,24 +205,47 @@ class Stack(NamedTuple):
 
     r: Float64
     values: Float64  # (sub-volumes, lags)
+    groups: NDArray[np.int64]  # (sub-volumes,): those of one number are one sample
+
+    def means(self) -> Float64:
+        """S2 of each sample."""
+        return _group_means(self.values, self.groups)
 
     def normalised(self) -> Float64:
-        """(S2 - phi^2) / (phi (1 - phi)) of the sub-volumes that hold the phase, from lag 1 on."""
+        """(S2 - phi^2) / (phi (1 - phi)) of the samples that hold the phase, from lag 1 on."""
         phi = self.values[:, :1]
         variance = phi * (1 - phi)
         held = variance[:, 0] > 0
-        return ((self.values - phi**2)[held] / variance[held])[:, 1:]
+        found = ((self.values - phi**2)[held] / variance[held])[:, 1:]
+        return _group_means(found, self.groups[held])
+
+
+def _group_means(curves: Float64, groups: NDArray[np.int64]) -> Float64:
+    """Mean curve of each group."""
+    names, member = np.unique(groups, return_inverse=True)
+    if len(names) == len(groups):
+        return curves
+    means = np.zeros((len(names), curves.shape[1]))
+    np.add.at(means, member, curves)
+    return means / np.bincount(member)[:, np.newaxis]
 
 
 Stacks = dict[tuple[str, str], Stack]
 
 
-def stack_curves(measured: list[Measured]) -> Stacks:
+def stack_curves(measured: list[Measured], groups: Sequence[int] = ()) -> Stacks:
     """Two-point correlations of sub-volumes, of each phase and axis (empty: radial)."""
-    first = measured[0].curves
+    found: dict[tuple[str, str], list[tuple[int, Curve]]] = {}
+    for group, of_block in zip(groups or range(len(measured)), measured, strict=True):
+        for curve in of_block.curves:
+            found.setdefault((curve.phase, curve.axis), []).append((group, curve))
     return {
-        (curve.phase, curve.axis): Stack(curve.r, np.array([m.curves[k].value for m in measured]))
-        for k, curve in enumerate(first)
+        key: Stack(
+            some[0][1].r,
+            np.array([curve.value for _, curve in some]),
+            np.array([group for group, _ in some]),
+        )
+        for key, some in found.items()
     }
 
 
@@ -264,7 +295,7 @@ def _curve_table(of_gen: Stacks, of_real: Stacks, unit: str) -> pd.DataFrame:
     rows = []
     for sample, stacks in (("gen", of_gen), ("real", of_real)):
         for (phase, axis), stack in stacks.items():
-            for r, values in zip(stack.r, stack.values.T, strict=True):
+            for r, values in zip(stack.r, stack.means().T, strict=True):
                 band = mean_interval(values)
                 rows.append((sample, phase, axis, r, unit, *band, len(values)))
     columns = ["sample", "phase", "axis", "r", "unit", "mean", "low", "high", "n"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from metrics.files import scratch
 from metrics.intervals import VERDICTS
 from metrics.report import plots
+from metrics.section import normals
 from metrics.volume import AXES, InputError, Volume
 from metrics.wording import readable
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
     from metrics.comparison.comparing import Comparison
 
+UNSEEN = (
+    "sections do not show percolation, clusters, the Euler number in 3D, nor transport; only a 3D "
+    "image does"
+)
 FILES = ("table.csv", "distances.csv", "curves.csv", "summary.json", "report.html")
 
 
@@ -271,7 +276,9 @@ def _page(
         definitions=definitions.groupby("definition", sort=False)["metric"].unique().to_dict(),
         settings=_plain(comparison.settings),
         record=record,
-        **_charts(comparison, gen[0], real[0], colours),
+        slices=_slices(gen[0], real, colours, comparison.settings["sections"]),
+        unseen=UNSEEN if comparison.settings["sections"] else "",
+        **_charts(comparison, colours),
     )
 
 
@@ -302,22 +309,36 @@ def _phases(
     ]
 
 
-def _charts(
-    comparison: Comparison, gen: Volume, real: Volume, colours: Sequence[str]
-) -> dict[str, Any]:
+def _slices(
+    gen: Volume, real: Sequence[Volume], colours: Sequence[str], sections: str
+) -> list[tuple[str, str, str]]:
+    """Kind, caption and SVG of the middle slices normal to each axis, at one scale.
+
+    Of images the first is shown, or the first that is normal to an axis.
+    """
+    pictured: list[tuple[str, str, Volume, str]] = []
+    for axis in AXES:
+        pictured.append(("generated", f"normal to {axis}", gen, axis))
+        if not sections:
+            pictured.append(("real", f"normal to {axis}", real[0], axis))
+        elif images := [image for image in real if normals(image) == (axis,)]:
+            caption = "an image" if sections == "any" else f"normal to {axis}"
+            pictured.append(("real", caption, images[0], axis))
+    extent = plots.shared_extent([volume for *_, volume, _ in pictured])
+    return [
+        (kind, caption, plots.slice_plot(v, axis=axis, extent=extent, colours=colours,
+                                         name=f"slice-{axis}-{kind}"))
+        for kind, caption, v, axis in pictured
+    ]  # fmt: skip
+
+
+def _charts(comparison: Comparison, colours: Sequence[str]) -> dict[str, Any]:
     """Draw every chart, as SVG."""
     table, values = comparison.table, comparison.values
-    extent = plots.shared_extent([gen, real])
     curves = comparison.curves.groupby(["phase", "axis"], sort=False)
     ratios = table[table["ratio"] > 0]
     measured = [metric for metric in table["metric"].unique() if metric in set(values["metric"])]
     return {
-        "slices": [
-            (axis, kind, plots.slice_plot(volume, axis=axis, extent=extent, colours=colours,
-                                          name=f"slice-{axis}-{kind}"))
-            for axis in AXES
-            for kind, volume in (("generated", gen), ("real", real))
-        ],
         "curves": [
             plots.curve_plot(curve, title=f"{phase} · {axis or 'radial'}", name=f"curve-{i}")
             for i, ((phase, axis), curve) in enumerate(curves)

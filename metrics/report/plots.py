@@ -77,8 +77,16 @@ def phase_colours(count: int) -> tuple[str, ...]:
 
 
 def shared_extent(volumes: Sequence[Volume]) -> NDArray[np.float64]:
-    """Edge lengths in z, y, x of the largest box that fits into every volume."""
-    return np.min([np.multiply(v.shape, v.spacing) for v in volumes], axis=0)
+    """Edge lengths in z, y, x of the largest box that fits into every volume.
+
+    Where there are images, volumes of one layer, those of a cube: their rows and columns may stand
+    for any axis.
+    """
+    edges = np.array([np.multiply(v.shape, v.spacing) for v in volumes])
+    thin = np.array([v.shape for v in volumes]) == 1
+    if thin.any() and not thin.all():
+        return np.full(3, edges[~thin].min())
+    return edges.min(axis=0)
 
 
 def slice_plot(

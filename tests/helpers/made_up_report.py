@@ -76,7 +76,8 @@ def make_comparison() -> Comparison:
     )  # fmt: skip
     distances = pd.DataFrame([curve], columns=DISTANCE_COLUMNS)
     tests = [RowTest("tpb_density", "", "", 0.001, "differs"), RowTest(*curve[:3], 1, curve[11])]
-    settings = {"margin": 0.05, "seed": 0, "subvolume": [8, 8, 8], "n_gen": 4, "n_real": 5}
+    counts = {"n_gen": 4, "n_real": 5}
+    settings = {"margin": 0.05, "seed": 0, "subvolume": [8, 8, 8], "sections": "", **counts}
     return Comparison(
         table,
         distances,

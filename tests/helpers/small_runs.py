@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 import torch
 
 from metrics.shapes import gaussian_random_field
-from slicegan import runs
+from slicegan import runs, verdict
 from slicegan.checkpoint import load_model, load_state
 from slicegan.cli import main
 from slicegan.config import DataConfig
@@ -54,6 +55,8 @@ def draw_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the pictures: they take nine tenths of the time of such a run."""
     for name in ("preview", "plot_losses", "plot_fidelity", "plot_lattice"):
         monkeypatch.setattr(runs, name, lambda *_, **__: None)
+    answered = SimpleNamespace(answer=SimpleNamespace(sentence="not compared"))
+    monkeypatch.setattr(verdict, "report", lambda *_, **__: answered)
 
 
 def image_file(path: Path, *, seed: int = 0, side: int = 40) -> str:

@@ -14,9 +14,9 @@ from scipy.ndimage import distance_transform_edt, zoom
 from benchmarks import datasets
 from metrics import InputError, read
 from metrics.io.blur import blurred_values
+from metrics.io.images import read_image
 from metrics.shapes import gaussian_random_field, plurigaussian
 from slicegan.data import load_training_data
-from slicegan.images import read_image
 
 # In 2D: a volume of one plane.
 TWO, THREE = (

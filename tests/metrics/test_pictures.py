@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from metrics import read
+from metrics.io.images import read_image
 from metrics.io.pictures import read_picture
 from metrics.volume import InputError
-from slicegan.images import read_image
 
 LABELS = np.random.default_rng(0).integers(0, 2, (3, 16, 20))
 

@@ -11,7 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from metrics import read
-from slicegan.images import read_image
+from metrics.io.images import read_image
 
 LABELS = np.random.default_rng(0).integers(0, 2, (4, 16, 20))
 GREYS = np.arange(256, dtype=np.uint16)[::-1] * 257

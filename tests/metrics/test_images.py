@@ -12,8 +12,8 @@ import tifffile
 from PIL import Image
 from refusing import refusal
 
+from metrics.io.images import is_volume, read_image, read_pages
 from metrics.volume import InputError
-from slicegan.images import is_volume, read_image, read_pages
 
 PHASES = np.array([[0, 127, 254], [254, 0, 127]], dtype=np.uint8)
 RAMP = np.arange(60, dtype=np.uint8).reshape(6, 10)

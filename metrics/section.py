@@ -1,0 +1,196 @@
+"""Quantities of plane sections: what one micrograph says, and what follows from it in 3D."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.arrays import Float64
+from metrics.neighbourhood import (
+    OFFSETS,
+    Crossings,
+    Neighbourhood,
+    count_crossings,
+    count_neighbourhood,
+)
+from metrics.surface import UNSEEN
+from metrics.volume import AXES, Volume, as_volume, axis_index
+
+
+def boundary_lengths(volume: Volume | NDArray[Any], *, normal: str) -> dict[tuple[int, int], float]:
+    r"""Length of the boundary of each pair of phases per area, on sections normal to an axis.
+
+    Cauchy-Crofton in the plane: from how often straight lines in four directions cross from i to j,
+
+    .. math:: L_{A,ij} = \frac{\pi}{2} \sum_k c_k \frac{C_k + a R_k}{N |u_k|}, \qquad a = 0.9,
+
+    with pairs :math:`C_k` of neighbours at the in-plane offset :math:`u_k` (two sides of a pixel
+    and two diagonals), one in i and one in j, N pixels, :math:`c_k` the share of the half circle
+    nearest to :math:`\pm u_k`, and :math:`R_k` the returns as in `metrics.interface_areas`. In an
+    isotropic material the area per volume is :math:`S_V = 4 L_A / \pi`.
+
+    Not counted: the rim of the section. In a window of n pixels a side it thus reads about 1/n low,
+    the same in two windows of equal size.
+
+    Parameters
+    ----------
+    volume : Volume or (Z, Y, X) integer ndarray
+        All its layers count, each by itself; an image is a volume of one layer.
+    normal : {"z", "y", "x"}
+        Axis normal to the sections.
+
+    Returns
+    -------
+    dict of (int, int) to float
+        Pair of labels, lower first, to length per area in 1/unit; 0 for pairs that do not touch.
+
+    References
+    ----------
+    E. E. Underwood, Quantitative Stereology, 1970 (L_A, S_V); J. Ohser, F. Muecklich, Statistical
+    Analysis of Microstructures in Materials Science, 2000.
+
+    Examples
+    --------
+    >>> image = np.zeros((1, 100, 100), int)
+    >>> image[:, :, 50:] = 1
+    >>> round(boundary_lengths(image, normal="z")[0, 1], 4)  # true: 0.01
+    0.0094
+    """
+    v = as_volume(volume)
+    return lengths_of(v, count_crossings(v), normal)
+
+
+def boundary_length(volume: Volume | NDArray[Any], *, phase: int | str, normal: str) -> float:
+    """Length of the boundary between one phase and all others per area, in 1/unit.
+
+    Parameters, estimator, errors and references as in `boundary_lengths`.
+
+    Examples
+    --------
+    >>> boundary_length(np.array([[[0, 1], [0, 1]]]), phase=1, normal="z") > 0
+    True
+    """
+    v = as_volume(volume)
+    label = v.label(phase)
+    return sum(of for pair, of in boundary_lengths(v, normal=normal).items() if label in pair)
+
+
+def triple_point_density(volume: Volume | NDArray[Any], *, normal: str) -> float:
+    r"""Points per area at which three phases meet, on sections normal to an axis.
+
+    .. math:: Q_A = n_3 / A
+
+    with the pixel corners :math:`n_3` whose four pixels hold three or more phases: on a field of
+    correlation length 5 pixels 17 % more than there are points. In an isotropic material the length
+    of triple-phase boundary per volume is :math:`L_V = 2 Q_A`.
+
+    Parameters
+    ----------
+    volume : Volume or (Z, Y, X) integer ndarray
+        All its layers count, each by itself; an image is a volume of one layer.
+    normal : {"z", "y", "x"}
+        Axis normal to the sections.
+
+    Returns
+    -------
+    float
+        In 1/unit^2.
+
+    References
+    ----------
+    E. E. Underwood, Quantitative Stereology, 1970.
+
+    Examples
+    --------
+    >>> triple_point_density(np.array([[[0, 1], [2, 1]]]), normal="z")
+    0.25
+    """
+    return triple_points_of(count_neighbourhood(as_volume(volume)), normal)
+
+
+def section_euler_density(volume: Volume | NDArray[Any], *, phase: int | str, normal: str) -> float:
+    r"""Euler number of a phase per area, on sections normal to an axis: pieces less holes.
+
+    .. math:: \chi_A = \frac{n_0 - n_1 + n_2}{A}
+
+    with the pixels :math:`n_0` of the phase, pairs of them that share a side :math:`n_1`, and
+    squares of four :math:`n_2`: pieces are 4-connected. It says nothing of the Euler number in 3D,
+    which needs two parallel sections (the disector).
+
+    Parameters
+    ----------
+    volume : Volume or (Z, Y, X) integer ndarray
+        All its layers count, each by itself; an image is a volume of one layer.
+    phase : int or str
+        Label or name of the phase.
+    normal : {"z", "y", "x"}
+        Axis normal to the sections.
+
+    Returns
+    -------
+    float
+        In 1/unit^2.
+
+    References
+    ----------
+    D. C. Sterio, J. Microsc. 134 (1984) 127, doi:10.1111/j.1365-2818.1984.tb02501.x (the disector).
+
+    Examples
+    --------
+    >>> ring = np.ones((1, 3, 3), int)
+    >>> ring[0, 1, 1] = 0
+    >>> section_euler_density(ring, phase=1, normal="z")
+    0.0
+    """
+    v = as_volume(volume)
+    inside = np.moveaxis(v.mask(phase), axis_index(normal), 0)
+    down = inside[:, 1:] & inside[:, :-1]
+    across = inside[:, :, 1:] & inside[:, :, :-1]
+    squares = down[:, :, 1:] & down[:, :, :-1]
+    counts = [int(np.count_nonzero(of)) for of in (inside, down, across, squares)]
+    return (counts[0] - counts[1] - counts[2] + counts[3]) / _area(v, normal)
+
+
+def normals(volume: Volume) -> tuple[str, ...]:
+    """Axes normal to the sections that a volume has: of one layer only that across it."""
+    thin = tuple(axis for axis, n in zip(AXES, volume.shape, strict=True) if n == 1)
+    return thin or AXES
+
+
+def triple_points_of(counts: Neighbourhood, normal: str) -> float:
+    """`triple_point_density`, from counts already taken."""
+    return float(counts.edges[axis_index(normal)]) / _area(counts.volume, normal)
+
+
+def _area(v: Volume, normal: str) -> float:
+    """Area of all sections together, in unit^2."""
+    return v.labels.size * v.voxel_volume / v.spacing[axis_index(normal)]
+
+
+def lengths_of(v: Volume, crossings: Crossings, normal: str) -> dict[tuple[int, int], float]:
+    """`boundary_lengths`, from counts already taken."""
+    across = axis_index(normal)
+    in_plane = OFFSETS[:, across] == 0
+    steps = OFFSETS[in_plane] * v.spacing
+    weights = math.pi / 2 * _direction_shares(np.delete(steps, across, axis=1))
+    counts = (crossings.pairs + UNSEEN * crossings.returns)[in_plane]
+    ordered = np.tensordot(weights / np.linalg.norm(steps, axis=1), counts, axes=1) / v.labels.size
+    both_ways = ordered + ordered.T
+    return {
+        (v.phase_labels[i], v.phase_labels[j]): float(both_ways[i, j])
+        for i, j in combinations(range(len(v.phase_labels)), 2)
+    }
+
+
+def _direction_shares(steps: Float64) -> Float64:
+    """Share of all directions in the plane that lie nearest to each line of directions +-step."""
+    angles = np.arctan2(steps[:, 1], steps[:, 0]) % math.pi
+    order = np.argsort(angles)
+    gaps = np.diff(angles[order], append=angles[order[0]] + math.pi)
+    shares = np.empty(len(steps))
+    shares[order] = (gaps + np.roll(gaps, 1)) / (2 * math.pi)
+    return shares
