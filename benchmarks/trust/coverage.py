@@ -155,7 +155,7 @@ def summarise_answers(answers: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for (law, case), of in answers.groupby(["law", "case"], sort=False):
         line: dict[str, Any] = {
-            "sub-volumes of both samples": law,
+            "samples": law,
             "generated": case,
             "quantities": of.quantities.max(),
         }
@@ -178,7 +178,7 @@ def summarise_rows(rows: pd.DataFrame) -> pd.DataFrame:
             "difference covers 0": (apart.difference_low <= 0) & (apart.difference_high >= 0),
         }
         lines.append(
-            {"sub-volumes of both samples": law, "metric": metric, "rows": len(of)}
+            {"samples": law, "metric": metric, "rows": len(of)}
             | {name: 100 * held.mean() for name, held in inside.items()}
             | {verdict: 100 * (of.verdict == verdict).mean() for verdict in VERDICTS}
         )
