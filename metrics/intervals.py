@@ -54,6 +54,10 @@ class Estimate(NamedTuple):
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(self.error == 0, sure, distance / self.error)
 
+    def least_margin(self) -> Float64:
+        """Margin that the interval would just lie inside: what is surely known."""
+        return np.abs(self.value) + self.half_width()
+
     def p_value(self, margin: float) -> Float64:
         r"""Two-sided p-value of the hypothesis that the truth lies within +-margin.
 
@@ -114,6 +118,36 @@ def log_ratio(gen: Float64, real: Float64, *, paired: bool = False) -> Estimate:
     """
     relative = difference(gen / gen.mean(), real / real.mean(), paired=paired)
     return relative._replace(value=np.log(gen.mean() / real.mean()))
+
+
+def further_values(found: Estimate, scarcer: Estimate, count: int, margin: float) -> float:
+    r"""How many more values of one sample would decide whether a difference lies within a margin.
+
+    At the difference d and the spread that are found, the interval of half width t s leaves the
+    margin m on one side or the other once :math:`t s < |m - |d||`. Of
+    :math:`s^2 = s_o^2 + s_c^2` the part :math:`s_c^2` of the sample with `count` values shrinks as
+    1 / n.
+
+    Returns
+    -------
+    float
+        0 if it is decided; nan if no number would do, since the other sample scatters too much.
+
+    Examples
+    --------
+    >>> some = Estimate(np.array(0.0), np.array(1.0), np.array(np.inf))
+    >>> further_values(some, some, 10, margin=1.0)  # 1.96 has to become 1
+    29.0
+    """
+    gap = abs(margin - abs(float(found.value)))
+    half = float(found.half_width())
+    if half < gap:
+        return 0.0
+    if not gap or not half > 0:
+        return float("nan")
+    allowed = (float(found.error) * gap / half) ** 2
+    rest = allowed - (float(found.error) ** 2 - float(scarcer.error) ** 2)
+    return float(np.ceil(count * float(scarcer.error) ** 2 / rest) - count) if rest > 0 else np.nan
 
 
 def mean_interval(values: Float64) -> Interval:

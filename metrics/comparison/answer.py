@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 LEVEL = 1 - CONFIDENCE
 MOST_NAMED = 5  # quantities in a sentence
+WIDEST = 0.5  # margin that a sentence names: beyond it, that all agree says nothing
 
 # Rows that say for two phases what another row has said, and for more what interfaces sum up to.
 _FIRST_OF_TWO = ("volume_fraction", "chord_length", "specific_surface_area")
@@ -24,13 +26,14 @@ _SUMS = ("specific_surface_area", "active_tpb_density", "boundary_length")
 
 
 class RowTest(NamedTuple):
-    """One quantity, the p-value of its difference, and its own verdict."""
+    """One quantity, the p-value of its difference, its own verdict, and when it would be `same`."""
 
     metric: str
     phase: str
     axis: str
     p: float
     verdict: Verdict
+    margin_needed: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ class Answer:
         The verdict in words.
     tests : pandas.DataFrame
         Quantities that were decided on, the K rows of the family: metric, phase, axis, p (of the
-        hypothesis that they differ by no more than the margin), verdict (of the row alone), differs
-        (by Holm, jointly with all others).
+        hypothesis that they differ by no more than the margin), verdict (of the row alone),
+        margin_needed, differs (by Holm, jointly with all others).
     """
 
     verdict: Literal["same", "differs", "undecided"]
@@ -106,9 +109,18 @@ def answer(
     text = (
         "Undecided: no difference is beyond what chance makes of so many rows, and "
         f"{_share(same, family)} agree within {margin:.3g} of the real value; "
-        f"not known of {_list(unsure)}. More or larger volumes would decide."
+        f"not known of {_list(unsure)}. {_remedy(unsure)}"
     )
     return Answer("undecided", text, frame)
+
+
+def _remedy(unsure: Sequence[RowTest]) -> str:
+    """What would decide: a wider margin, if one would, or more data."""
+    widest = max(unsure, key=lambda test: np.nan_to_num(test.margin_needed, nan=math.inf))
+    if not widest.margin_needed <= WIDEST:
+        return "More or larger volumes would decide."
+    name = in_words(widest.metric, widest.phase, widest.axis)
+    return f"All agree within {widest.margin_needed:.2g} ({name}); more data would say more."
 
 
 def _counts(test: RowTest, phases: Sequence[str], directed: bool) -> bool:

@@ -37,6 +37,8 @@ class CurveVerdict(NamedTuple):
     verdict : {"same", "differs", "cannot tell"}
     p : float
         P-value of the hypothesis that the curves differ by no more than the margin at every point.
+    margin_needed : float
+        Least margin at which they are the same.
     """
 
     difference: Interval
@@ -44,6 +46,7 @@ class CurveVerdict(NamedTuple):
     outside: NDArray[np.bool_]
     verdict: Verdict
     p: float
+    margin_needed: float
 
 
 def judge_curves(
@@ -88,7 +91,8 @@ def judge_curves(
             half = np.quantile(deviations, CONFIDENCE) * found.error
         p = float(1 + (deviations >= largest).sum()) / (1 + len(deviations)) if largest > 0 else 1.0
     outside = np.abs(found.value) - half > margin
-    inside = np.abs(found.value) + found.half_width() < margin
+    least = found.least_margin()
+    inside = least < margin
     point = int(np.abs(found.value).argmax())
     value = found.value[point]
     return CurveVerdict(
@@ -97,6 +101,7 @@ def judge_curves(
         outside,
         "same" if inside.all() else "differs" if outside.any() else "cannot tell",
         p,
+        float(least.max()),
     )
 
 

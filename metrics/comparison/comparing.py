@@ -30,7 +30,8 @@ class Comparison:
         A row a metric, phase and axis, with the columns `TABLE_COLUMNS`. `gen` and `real` are means
         over sub-volumes with 95 % intervals; `ratio` is gen / real and `difference` gen - real with
         their intervals (no ratio where the real interval holds 0); `verdict` is same, differs or
-        cannot tell.
+        cannot tell. `margin_needed` is the least margin at which it is `same`, `needed` how many
+        further values of the smaller sample would decide, at the present spread.
     distances : pandas.DataFrame
         A row a phase and axis (empty: radial) of the two-point correlation, with the columns
         `DISTANCE_COLUMNS`. `distance` is the largest difference of the normalised autocovariance,

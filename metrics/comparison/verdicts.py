@@ -19,7 +19,9 @@ from metrics.intervals import (
     Interval,
     Verdict,
     difference,
+    further_values,
     log_ratio,
+    mean,
     mean_interval,
     verdict,
 )
@@ -32,10 +34,11 @@ if TYPE_CHECKING:
 TABLE_COLUMNS = (
     "metric phase axis unit gen gen_low gen_high real real_low real_high "
     "ratio ratio_low ratio_high difference difference_low difference_high "
-    "margin verdict n_gen n_real definition"
+    "margin margin_needed needed verdict n_gen n_real definition"
 ).split()
 DISTANCE_COLUMNS = (
-    "metric phase axis unit r distance low high floor margin lags verdict n_gen n_real definition"
+    "metric phase axis unit r distance low high floor margin margin_needed lags verdict "
+    "n_gen n_real definition"
 ).split()
 
 # What values are possible: of other metrics all that are not negative.
@@ -61,13 +64,29 @@ class Tables(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """How the values of two samples differ."""
+    """How the values of two samples differ.
+
+    Attributes
+    ----------
+    ratio, difference : Interval
+    verdict : {"same", "differs", "cannot tell"}
+    p : float
+        Of the hypothesis that they differ by no more than the margin.
+    note : str
+        What to add to the definition.
+    margin_needed : float
+        Least margin at which they are the same; nan where no margin would do.
+    needed : float
+        Further values of the smaller sample that would decide; nan where none would.
+    """
 
     ratio: Interval
     difference: Interval
     verdict: Verdict
     p: float
-    note: str = ""  # what to add to the definition
+    note: str = ""
+    margin_needed: float = np.nan
+    needed: float = np.nan
 
 
 def tabulate(
@@ -123,9 +142,11 @@ def judge_values(
             metric, phase, axis, unit, *means[0], *means[1],
             *judged.ratio.clipped(-np.inf if low < 0 else 0.0, np.inf),
             *judged.difference.clipped(low - high, high - low),
-            margin, judged.verdict, len(gen), len(real), definition + judged.note,
+            margin, judged.margin_needed, judged.needed, judged.verdict, len(gen), len(real),
+            definition + judged.note,
         )  # fmt: skip
-        yield row, RowTest(metric, phase, axis, judged.p, judged.verdict) if len(found) else None
+        test = RowTest(metric, phase, axis, judged.p, judged.verdict, judged.margin_needed)
+        yield row, test if len(found) else None
 
 
 def judge(gen: Float64, real: Float64, margin: float, paired: bool = False) -> Judgement:
@@ -145,7 +166,8 @@ def judge(gen: Float64, real: Float64, margin: float, paired: bool = False) -> J
     if paired or found.p > 0 or np.ptp(gen) or np.ptp(real):
         return found
     p = min(1.0, 2 / comb(len(gen) + len(real), len(gen)))
-    return found._replace(p=p, verdict="differs" if p < 1 - CONFIDENCE else "cannot tell")
+    word: Verdict = "differs" if p < 1 - CONFIDENCE else "cannot tell"
+    return found._replace(p=p, verdict=word, margin_needed=np.nan, needed=np.nan)
 
 
 def _judge(gen: Float64, real: Float64, margin: float, paired: bool) -> Judgement:
@@ -165,13 +187,36 @@ def _judge(gen: Float64, real: Float64, margin: float, paired: bool) -> Judgemen
         log = log_ratio(gen, real, paired=paired)
         ratio = Interval(*np.exp(log.interval()).tolist())
         word = verdict(ratio, 1 / (1 + margin), 1 + margin)
-        return Judgement(ratio, apart.interval(), word, float(log.p_value(np.log1p(margin))))
+        return Judgement(
+            ratio,
+            apart.interval(),
+            word,
+            float(log.p_value(np.log1p(margin))),
+            margin_needed=float(np.expm1(log.least_margin())),
+            needed=_needed(log, gen / gen.mean(), real / scale, np.log1p(margin), paired),
+        )
     relative = Estimate(apart.value / scale, apart.error / abs(scale), apart.freedom)
     offset = relative.interval()
     ratio = Interval(1 + offset.value, 1 + offset.low, 1 + offset.high)
     note = "; interval of the difference gen - real in units of the real mean"
     word = verdict(offset, -margin, margin)
-    return Judgement(ratio, apart.interval(), word, float(relative.p_value(margin)), note)
+    return Judgement(
+        ratio,
+        apart.interval(),
+        word,
+        float(relative.p_value(margin)),
+        note,
+        float(relative.least_margin()),
+        _needed(relative, gen / abs(scale), real / abs(scale), margin, paired),
+    )
+
+
+def _needed(found: Estimate, gen: Float64, real: Float64, margin: float, paired: bool) -> float:
+    """Further values of the smaller sample, of real if they are as large."""
+    if paired:
+        return np.nan
+    scarcer = gen if len(gen) < len(real) else real
+    return further_values(found, mean(scarcer), len(scarcer), margin)
 
 
 def _values(of_gen: list[Measured], of_real: list[Measured], groups: Sequence[int]) -> pd.DataFrame:
@@ -271,17 +316,17 @@ def _compare_curves(
             "floor: 97.5 % point between random halves of the real sub-volumes"
         )
         if not len(gen) or not len(real):
-            blank = ("", "cannot tell", len(gen), len(real), definition)
+            blank = (np.nan, "", "cannot tell", len(gen), len(real), definition)
             test = RowTest(CURVE, phase, axis, 1.0, "cannot tell") if len(gen) + len(real) else None
             yield (CURVE, phase, axis, unit, *[np.nan] * 5, margin, *blank), test
             continue
         judged = judge_curves(gen, real, margin=margin, paired=paired, rng=rng)
         row = (
             CURVE, phase, axis, unit, r[judged.point], *judged.difference,
-            noise_floor(real, rng=rng), margin, _ranges(r, judged.outside), judged.verdict,
-            len(gen), len(real), definition,
+            noise_floor(real, rng=rng), margin, judged.margin_needed,
+            _ranges(r, judged.outside), judged.verdict, len(gen), len(real), definition,
         )  # fmt: skip
-        yield row, RowTest(CURVE, phase, axis, judged.p, judged.verdict)
+        yield row, RowTest(CURVE, phase, axis, judged.p, judged.verdict, judged.margin_needed)
 
 
 def _ranges(r: Float64, chosen: NDArray[np.bool_]) -> str:

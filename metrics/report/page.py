@@ -224,7 +224,16 @@ def _curve_row(row: Mapping[str, Any]) -> dict[str, str]:
 
 def _keys(row: Mapping[str, Any]) -> dict[str, str]:
     text = {key: row[key] for key in ("metric", "phase", "axis", "unit", "verdict")}
-    return text | {"n": f"{row['n_gen']} / {row['n_real']}"}
+    return text | {"n": f"{row['n_gen']} / {row['n_real']}", "remedy": _remedy(row)}
+
+
+def _remedy(row: Mapping[str, Any]) -> str:
+    """What would decide a row that cannot tell."""
+    if row["verdict"] != "cannot tell":
+        return ""
+    margin, needed = row["margin_needed"], row.get("needed", math.nan)
+    known = [] if math.isnan(margin) else [f"same within {margin:.2g}"]
+    return "; ".join(known + ([] if math.isnan(needed) else [f"{needed:.0f} more would decide"]))
 
 
 def _value(

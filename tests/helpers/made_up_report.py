@@ -45,7 +45,7 @@ def make_comparison() -> Comparison:
         [
             (*row[:4], row[4], row[4] - 0.01, row[4] + 0.01, row[5], row[5] - 0.01, row[5] + 0.01,
              *row[6:9], row[4] - row[5], row[4] - row[5] - 0.02, row[4] - row[5] + 0.02,
-             *row[9:11], 4, 5, row[11])
+             row[9], 0.1, 12.0 if row[10] == "cannot tell" else 0.0, row[10], 4, 5, row[11])
             for row in rows
         ],
         columns=TABLE_COLUMNS,
@@ -71,11 +71,11 @@ def make_comparison() -> Comparison:
         columns="sample phase axis r unit mean low high n".split(),
     )
     curve = (
-        "two_point_correlation", "pore", "z", "um", 0.2, 0.03, -0.04, 0.1, 0.02, 0.05, "0.2 to 0.3",
-        "cannot tell", 4, 5, "largest difference",
+        "two_point_correlation", "pore", "z", "um", 0.2, 0.03, -0.04, 0.1, 0.02, 0.05, 0.1,
+        "0.2 to 0.3", "cannot tell", 4, 5, "largest difference",
     )  # fmt: skip
     distances = pd.DataFrame([curve], columns=DISTANCE_COLUMNS)
-    tests = [RowTest("tpb_density", "", "", 0.001, "differs"), RowTest(*curve[:3], 1, curve[11])]
+    tests = [RowTest("tpb_density", "", "", 0.001, "differs"), RowTest(*curve[:3], 1, curve[12])]
     counts = {"n_gen": 4, "n_real": 5}
     settings = {"margin": 0.05, "seed": 0, "subvolume": [8, 8, 8], "sections": "", **counts}
     return Comparison(

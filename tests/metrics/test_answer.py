@@ -85,3 +85,13 @@ def test_sentences_name_a_few_quantities(count: int) -> None:
     sentence = ask(rows(*[0.0] * count)).sentence
     assert sentence.count("Euler density") == min(count, 5)
     assert ("more (" in sentence or " more differ" in sentence) == (count > 5)
+
+
+def test_undecided_says_at_which_margin_all_would_agree() -> None:
+    near = RowTest("tpb_density", "", "", 1, "cannot tell", 0.08)
+    far = RowTest("chord_length", "pore", "z", 1, "cannot tell", 0.213)
+    assert ask([near, far]).sentence.endswith(
+        "All agree within 0.21 (chord length of pore along z); more data would say more."
+    )
+    unknown = RowTest("euler_density", "pore", "", 1, "cannot tell")
+    assert ask([near, unknown]).sentence.endswith("More or larger volumes would decide.")

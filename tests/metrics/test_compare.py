@@ -35,9 +35,8 @@ def test_whole_command(
     summary = json.loads((out / "summary.json").read_text())
     assert sum(summary["verdicts"].values()) == len(table) + len(distances)
     assert summary["answer"]["verdict"] in ("same", "differs", "undecided")
-    assert {"metric", "phase", "axis", "p", "verdict", "differs"} == set(
-        summary["answer"]["tests"][0]
-    )
+    columns = {"metric", "phase", "axis", "p", "verdict", "margin_needed", "differs"}
+    assert set(summary["answer"]["tests"][0]) == columns
     assert summary["settings"]["subvolume"] == [16, 16, 16]
     assert summary["settings"]["seed"] == 0
     assert summary["command"].startswith("python benchmarks/compare.py ")

@@ -68,13 +68,19 @@ def test_files_and_columns_are_exact(folder: Path) -> None:
     head = (folder / "table.csv").read_text().splitlines()[0]
     assert head == (
         "metric,phase,axis,unit,gen,gen_low,gen_high,real,real_low,real_high,"
-        "ratio,ratio_low,ratio_high,difference,difference_low,difference_high,margin,verdict,"
-        "n_gen,n_real,definition"
+        "ratio,ratio_low,ratio_high,difference,difference_low,difference_high,margin,"
+        "margin_needed,needed,verdict,n_gen,n_real,definition"
     )
     assert (folder / "distances.csv").read_text().splitlines()[0] == (
-        "metric,phase,axis,unit,r,distance,low,high,floor,margin,lags,verdict,n_gen,n_real,"
-        "definition"
+        "metric,phase,axis,unit,r,distance,low,high,floor,margin,margin_needed,lags,verdict,"
+        "n_gen,n_real,definition"
     )
+
+
+def test_a_row_that_cannot_tell_says_what_would_decide(folder: Path) -> None:
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.count("same within 0.1; 12 more would decide") == 1
+    assert page.count("<small>same within 0.1</small>") == 1  # of a curve
 
 
 def test_csv_keeps_the_numbers(folder: Path) -> None:

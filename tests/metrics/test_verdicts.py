@@ -104,3 +104,49 @@ def test_few_volumes_of_small_counts_differ_no_more_often_than_they_may() -> Non
     wrong = np.mean([judge(gen, real, margin=0.05).p < 0.05 / 20 for gen, real in pairs])
     # Without the least p-value of a permutation 11 % have no scatter and p = 0.
     assert wrong < 0.01
+
+
+@given(gen=samples, real=samples, zero=st.booleans())
+def test_at_the_margin_that_is_needed_it_is_just_the_same(
+    gen: np.ndarray, real: np.ndarray, zero: bool
+) -> None:
+    found = judge(np.r_[gen, 0.0] if zero else gen, real, margin=0.05)
+    least = found.margin_needed
+    if not 1e-6 < least < 0.9:
+        return
+
+    def at(margin: float) -> str:
+        return judge(np.r_[gen, 0.0] if zero else gen, real, margin=margin).verdict
+
+    # Of a ratio below 1 the limit is 1 / (1 + m).
+    assert at(least * (1 + 1e-9) + 1e-12) == "same"
+    assert at(least * (1 - 1e-9) - 1e-12) != "same"
+
+
+def of_mean_and_spread(count: int, mean: float, spread: float) -> np.ndarray:
+    values = np.linspace(-1, 1, count)
+    return mean + spread * values / values.std(ddof=1)
+
+
+@pytest.mark.parametrize("ratio", [0.98, 1.0, 1.03, 1.2])
+@pytest.mark.parametrize(("count", "more"), [(64, 40), (40, 64)])
+def test_so_many_further_values_decide_and_fewer_do_not(
+    ratio: float, count: int, more: int
+) -> None:
+    gen, real = of_mean_and_spread(count, ratio, 0.1), of_mean_and_spread(more, 1.0, 0.1)
+    found = judge(gen, real, margin=0.05)
+    if found.verdict != "cannot tell":
+        assert found.needed == 0
+        return
+    fewest = min(count, more)
+
+    def with_more(further: int) -> str:
+        larger = of_mean_and_spread(fewest + further, ratio if count < more else 1.0, 0.1)
+        pair = (larger, real) if count < more else (gen, larger)
+        return judge(*pair, margin=0.05).verdict
+
+    if np.isnan(found.needed):  # the other sample alone scatters too much
+        assert with_more(100_000) == "cannot tell"
+        return
+    assert with_more(int(found.needed)) != "cannot tell"
+    assert with_more(int(0.9 * found.needed)) == "cannot tell"
