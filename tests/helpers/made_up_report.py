@@ -20,7 +20,7 @@ from metrics.volume import Phase, Volume
 NAN = math.nan
 HOSTILE = "<script>alert(1)</script>.tif"
 SECTIONS = (
-    "verdict inputs slices curves ratios distributions table reading definitions record".split()
+    "verdict slices ratios curves inputs distributions table reading definitions record".split()
 )
 
 
