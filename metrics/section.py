@@ -156,7 +156,7 @@ def section_euler_density(volume: Volume | NDArray[Any], *, phase: int | str, no
 
 
 def normals(volume: Volume) -> tuple[str, ...]:
-    """Axes normal to the sections that a volume has: of one layer only that across it."""
+    """Axes normal to the sections of a volume: all three, or that across its only layer."""
     thin = tuple(axis for axis, n in zip(AXES, volume.shape, strict=True) if n == 1)
     return thin or AXES
 

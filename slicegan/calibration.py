@@ -84,7 +84,10 @@ def calibrate(
     given = model.generator.config
     held = given.places, given.pitch
     if places > 1 and held not in ((1, 1), (places, pitch)):
-        raise InputError(f"its fractions are set at {given.places}^3 places: set them at those")
+        raise InputError(
+            f"its fractions are set at {given.places}^3 places, {given.pitch} voxels apart: set "
+            "them at those"
+        )
     logits = _logits(model, volumes, places, pitch, seed, progress)
     # Part by part: sorting takes several times the bytes of what it sorts.
     parts = (part.astype(np.float32) for part in np.array_split(logits, places, axis=1))
@@ -92,6 +95,9 @@ def calibrate(
     moved = found.reshape(-1, *[places] * 3)
     if pitch > 1:
         moved = _longest_wave(moved)
+        # Smoothed numbers no longer set the fractions of the whole exactly.
+        whole = (logits + moved.reshape(len(wanted), -1, 1)).reshape(len(wanted), 1, -1)
+        moved += offsets(whole.astype(np.float32), wanted).reshape(-1, 1, 1, 1)
     of_both = (places, pitch) if places > 1 else held
     config = replace(given, calibrated=True, places=of_both[0], pitch=of_both[1])
     state = model.generator.state_dict()

@@ -130,7 +130,6 @@ def _trained(begin: Callable[[], Run], args: argparse.Namespace) -> bool:
     from slicegan.preflight import plan
 
     run, quiet = begin(), args.quiet
-    before = run.trainer.step
     config, trainer = run.record.config, run.trainer
     if not quiet and trainer.step < config.training.steps:
         lines = plan(run.data, config, device=trainer.device, done=trainer.step)
@@ -139,25 +138,25 @@ def _trained(begin: Callable[[], Run], args: argparse.Namespace) -> bool:
     if not quiet:
         print(run.summary(), flush=True)
     if finished and not args.no_report and run.data.material.kind == "phases":
-        _report(run, args, new=trainer.step > before)
+        _report(run, args)
     return finished
 
 
-def _report(run: Run, args: argparse.Namespace, *, new: bool) -> None:
+def _report(run: Run, args: argparse.Namespace) -> None:
     """Compare the generator with its images, unless there is a report of it; say what came out."""
     from slicegan import verdict
 
-    page = run.folder / verdict.FOLDER / "report.html"
-    if page.exists() and not new:
+    if verdict.is_current(run):
         return
     try:
         found = verdict.report(
             run, shlex.join(["slicegan", *args.words]), progress=not args.quiet
         ).answer.sentence
     except InputError as error:  # the training is done and kept all the same
-        print(f"slicegan train: no report: {error}", file=sys.stderr)
+        print(f"slicegan train: {run.folder}: no report: {error}", file=sys.stderr)
         return
     if not args.quiet:
+        page = run.folder / verdict.FOLDER / "report.html"
         print(f"compared with the images: {found}\nreport: {page}", flush=True)
 
 

@@ -67,7 +67,10 @@ class Generator(nn.Module):
         if config.calibrated:
             n, period = config.places, config.places * config.pitch
             if n > 1 and (not self.in_step or self.stride % period):
-                raise InputError(f"places={period} must divide the stride, {self.stride} voxels")
+                raise InputError(
+                    f"places={n} times pitch={config.pitch} must divide the stride, {self.stride} "
+                    "voxels"
+                )
             shape = (config.channels, n, n, n) if n > 1 else (config.channels,)
             self.register_buffer("offset", torch.zeros(shape))
 

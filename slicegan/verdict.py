@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -11,9 +14,9 @@ import numpy as np
 from metrics.command.comparing import summarise
 from metrics.comparison.comparing import Comparison, compare_sections
 from metrics.machine.progress import progress_bar
-from metrics.report.page import UNSEEN, write_report
-from metrics.volume import InputError, Volume
-from slicegan.checkpoint import load_model
+from metrics.report.page import NOT_IN_SECTIONS, write_report
+from metrics.volume import InputError, Volume, axis_index
+from slicegan.checkpoint import WEIGHTS, load_model
 from slicegan.generation import generate
 
 if TYPE_CHECKING:
@@ -21,15 +24,15 @@ if TYPE_CHECKING:
     from slicegan.runs import Run
 
 FOLDER = "report"  # within that of the run
+GENERATOR = "sha256 of the generator"
 VOLUMES = 8
 SEED = 2**61  # those of evaluations and of the choice at the end are larger
-SLICES = 16  # of a volume that was learnt from, along each axis
 
 
 def report(run: Run, command: str, *, progress: bool = False) -> Comparison:
     """Compare volumes of fresh seeds with the images of a run, and write the report into it.
 
-    Of the slices of a volume 16 along each axis, evenly spaced, stand for all.
+    Of a volume that was learnt from, slices as far apart as a critic's slice is wide stand for all.
 
     Raises
     ------
@@ -44,7 +47,7 @@ def report(run: Run, command: str, *, progress: bool = False) -> Comparison:
     side = 2 * run.record.config.critic.slice_size
     shown = progress_bar(seeds, shown=progress, desc="report", unit="volume", leave=False)
     volumes = [generate(model, side, seed=seed) for seed in shown]
-    pictured = dict(images_of(run.data))
+    pictured = dict(images_of(run.data, side // 2))
     every = [image for some in pictured.values() for image in some]
     comparison = compare_sections(volumes, pictured[""] if "" in pictured else pictured, workers=1)
     names = [f"{run.folder}, seed {seed}" for seed in seeds]
@@ -56,27 +59,36 @@ def report(run: Run, command: str, *, progress: bool = False) -> Comparison:
         real=every,
         gen_names=names,
         real_names=paths if len(paths) == len(every) else (),
-        summary=summarise(comparison, command, [UNSEEN], perf_counter() - start),
+        summary=summarise(comparison, command, [NOT_IN_SECTIONS], perf_counter() - start)
+        | {GENERATOR: _sha256(run)},
     )
     return comparison
 
 
-def images_of(data: TrainingData) -> Iterator[tuple[str, list[Volume]]]:
-    """Training images as volumes of one layer, by the axis normal to them; ``""`` for any."""
+def is_current(run: Run) -> bool:
+    """Whether the run's folder holds a report on the generator that it holds."""
+    try:
+        summary = json.loads((run.folder / FOLDER / "summary.json").read_text(encoding="utf-8"))
+        return bool(summary[GENERATOR] == _sha256(run))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _sha256(run: Run) -> str:
+    return hashlib.sha256((run.folder / WEIGHTS).read_bytes()).hexdigest()
+
+
+def images_of(data: TrainingData, apart: int) -> Iterator[tuple[str, list[Volume]]]:
+    """Training images as volumes of one layer, by the axis normal to them; ``""`` for any.
+
+    Of the slices of a volume those that are `apart` voxels from each other: neighbours are alike.
+    """
     material = data.material
+    nothing = np.zeros((1, 1, 1), np.uint8)
+    empty = Volume(nothing, material.spacing, material.unit, material.phases)
     for source in data.sources:
+        stacks = [stack.cpu().numpy() for stack in source.images]
+        chosen = [slice_ for stack in stacks for slice_ in stack[len(stack) % apart // 2 :: apart]]
         for axis in ("",) if source.turns else source.axes:
-            slices = [image for stack in source.images for image in _spread(stack.cpu().numpy())]
-            yield (
-                axis,
-                [
-                    Volume(labels[np.newaxis], material.spacing, material.unit, material.phases)
-                    for labels in slices
-                ],
-            )
-
-
-def _spread(stack: np.ndarray) -> np.ndarray:
-    """At most so many slices of a stack, evenly spaced."""
-    chosen = np.unique(np.linspace(0, len(stack) - 1, min(len(stack), SLICES)).round().astype(int))
-    return stack[chosen]
+            layers = [np.expand_dims(labels, axis_index(axis or "z")) for labels in chosen]
+            yield axis, [replace(empty, labels=labels) for labels in layers]

@@ -103,7 +103,7 @@ def judge_pair(pair: int, law: Law, seed: int) -> tuple[list[dict[str, Any]], pd
         of_windows = [measure_volume(v, plan.question) for v in plan.sampling.real]
         tables = tabulate(
             measured,
-            [in_every_direction(one, "z") for one in of_windows],
+            [in_every_direction(one) for one in of_windows],
             unit="voxel",
             phases=[str(k) for k in range(len(law.fractions))],
             margin=MARGIN,

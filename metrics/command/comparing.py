@@ -20,7 +20,15 @@ from typing import Any
 
 from metrics.command.arguments import Parser, axis_files, phase_table
 from metrics.command.ending import LESS_TO_COMPARE, UNWRITTEN, exit_status
-from metrics.command.inputs import add_measuring, add_reading, check_raw, files, load, summary
+from metrics.command.inputs import (
+    DEFAULT_SOLVER,
+    add_measuring,
+    add_reading,
+    check_raw,
+    files,
+    load,
+    summary,
+)
 from metrics.comparison.comparing import Comparison, carry_out
 from metrics.comparison.plan import (
     Plan,
@@ -35,7 +43,7 @@ from metrics.description import CURVE
 from metrics.intervals import VERDICTS
 from metrics.io.images import is_volume, read_sections
 from metrics.machine.provenance import machine, versions
-from metrics.report.page import UNSEEN, check_folder, terminal_table, write_report
+from metrics.report.page import NOT_IN_SECTIONS, check_folder, terminal_table, write_report
 from metrics.volume import InputError, Volume
 
 FAIL_ANSWERS = {"never": (), "differs": ("differs",), "unsure": ("differs", "undecided")}
@@ -162,10 +170,12 @@ def _plan_sections(
     """Images as they are in their files, and how volumes are compared with them."""
     if args.isotropic or args.periodic_gen:
         raise InputError("--isotropic and --periodic-gen are of volumes: leave them out")
-    size, unit = args.spacing, args.unit
-    if size is None and unit is None and gen[0].unit != "voxel":
-        # A picture seldom says how large its pixels are: those of the volumes it was learnt for.
-        size, unit = gen[0].spacing, gen[0].unit
+    if args.device or args.solver != DEFAULT_SOLVER:
+        raise InputError("--solver and --device are of transport, which no image shows: leave out")
+    # A picture seldom says how large its pixels are: those of the volumes that it was learnt for.
+    known = gen[0].unit != "voxel"
+    size = args.spacing or (gen[0].spacing if known else None)
+    unit = args.unit or (gen[0].unit if known else None)
     every = {axis or "z": paths for axis, paths in images.items()}
     read = read_sections(every, phases=phases, spacing=size, unit=unit)
     plan = plan_section_comparison(
@@ -207,7 +217,9 @@ def preflight(
         shape = "x".join(map(str, sampling.shape))
         lines.append(f"sub-volumes of {shape} voxels: {', '.join(counts)}")
     if min(sampling.count) < 2:
-        lines.append("one sub-volume has no spread: no interval, no verdict (--subvolume, or more)")
+        lines.append(
+            "one sample has no spread: no interval, no verdict (--subvolume, or more data)"
+        )
     for name, volumes in samples.items():
         lines += [f"{name} has no voxel of phase {phase}" for phase in absent(volumes)]
     if sampling.same_volumes:
@@ -224,13 +236,15 @@ def _of_sections(plan: Plan, counts: Sequence[str]) -> list[str]:
     lines = [
         f"windows of {side}x{side} pixels: cubes of that side, {counts[0]}, seen on planes normal "
         f"to z, y and x; {counts[1]}",
-        UNSEEN,
+        NOT_IN_SECTIONS,
     ]
-    if plan.sampling.count[0] < WANTED:
+    if plan.sampling.available[0] < WANTED:
         lines.append(
-            f"{plan.sampling.count[0]} cubes are few: slicegan generate MODEL --size "
+            f"{plan.sampling.available[0]} cubes are few: slicegan generate MODEL --size "
             f"{2 * side} --count 4 makes 32"
         )
+    if plan.sampling.available[1] < WANTED:
+        lines.append(f"{plan.sampling.available[1]} windows are few: give larger or more images")
     return lines
 
 

@@ -12,6 +12,8 @@ from metrics.fraction import volume_fraction
 from metrics.io.volumes import RAW, read
 from metrics.volume import InputError, Volume
 
+DEFAULT_SOLVER = "multigrid"
+
 
 def add_reading(parser: argparse.ArgumentParser) -> None:
     """Options that say what files hold."""
@@ -26,9 +28,9 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
 def add_measuring(parser: argparse.ArgumentParser) -> None:
     """Options that say what is measured, and by what."""
     add = parser.add_argument
-    metrics = "e.g. chord_length,tpb_density (all but local_thickness)"
+    metrics = "e.g. chord_length,tpb_density (all but local_thickness and those of sections)"
     add("--metrics", type=names, metavar="NAMES", help=metrics)
-    add("--solver", default="multigrid", help="of the effective diffusivity (%(default)s)")
+    add("--solver", default=DEFAULT_SOLVER, help="of the effective diffusivity (%(default)s)")
     add("--device", help="of the solver, e.g. cuda (cpu)")
     add("--workers", type=int, default=-1, help="processes (all cores)")
     add("--cache", type=Path, metavar="DIR", help="keep what is measured, and use what is kept")

@@ -11,6 +11,7 @@ import numpy as np
 
 from metrics.description import CURVE
 from metrics.intervals import CONFIDENCE, Verdict
+from metrics.volume import AXES
 from metrics.wording import in_words
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def answer(
     """
     import pandas as pd
 
-    directed = any(test.metric == CURVE and test.axis for test in tests)
+    directed = any(test.metric == CURVE and test.axis in AXES for test in tests)
     family = [test for test in tests if _counts(test, phases, directed)]
     differs = _holm([test.p for test in family])
     frame = pd.DataFrame(family, columns=list(RowTest._fields)).assign(differs=differs)
@@ -126,7 +127,7 @@ def _remedy(unsure: Sequence[RowTest]) -> str:
 def _counts(test: RowTest, phases: Sequence[str], directed: bool) -> bool:
     """Whether a row belongs to the family of those that the answer rests on."""
     if test.metric == CURVE and directed:
-        return bool(test.axis)
+        return test.axis in AXES
     if len(phases) == 2:
         return test.metric not in _FIRST_OF_TWO or test.phase == phases[0]
     if test.metric == "volume_fraction":

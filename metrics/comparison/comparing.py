@@ -195,9 +195,11 @@ def compare_sections(
     ----------
     gen : Volume, (Z, Y, X) integer ndarray, or a sequence of them
         Generated volumes.
-    images : (Y, X) integer ndarray or Volume of one layer, a sequence of them, or mapping of axis
+    images : (H, W) integer ndarray or Volume of one layer, a sequence of them, or mapping of axis
         Real images: of an isotropic material, where each stands for sections normal to any axis;
-        or those normal to ``"z"`` (rows along y, columns along x), ``"y"`` (z, x), ``"x"`` (z, y).
+        or, for each axis, those normal to ``"z"`` (rows along y, columns along x), ``"y"`` (z, x),
+        ``"x"`` (z, y), as arrays or as volumes whose one layer is normal to it. Pixels of arrays
+        are voxels of gen.
     metrics : sequence of str, optional
         Names among `SECTION_METRICS`; all of them if left out.
     window : int, optional
@@ -240,16 +242,18 @@ def compare_sections(
 def carry_out(plan: Plan, *, progress: bool = False, cache: Path | None = None) -> Comparison:
     """Measure and compare as planned; the rest as in `compare`."""
     sampling, question = plan.sampling, plan.question
-    of_gen = [(block, replace(question, periodic=plan.periodic_gen)) for block in sampling.gen]
-    of_real = [(block, question) for block in sampling.real]
-    measured = measure_all(of_gen + of_real, workers=plan.workers, progress=progress, cache=cache)
+    tasks_gen = [(block, replace(question, periodic=plan.periodic_gen)) for block in sampling.gen]
+    tasks_real = [(block, question) for block in sampling.real]
+    measured = measure_all(
+        tasks_gen + tasks_real, workers=plan.workers, progress=progress, cache=cache
+    )
     phases = plan.real[0].phases
-    of_real_blocks = measured[len(of_gen) :]
+    of_gen, of_real = measured[: len(tasks_gen)], measured[len(tasks_gen) :]
     if plan.sections == "any":
-        of_real_blocks = [in_every_direction(of_block, "z") for of_block in of_real_blocks]
+        of_real = [in_every_direction(of_window) for of_window in of_real]
     tables = tabulate(
-        measured[: len(of_gen)],
-        of_real_blocks,
+        of_gen,
+        of_real,
         unit=plan.real[0].unit,
         phases=[phase.name for phase in phases],
         margin=plan.margin,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metrics.comparison.measuring import Question, affordable_workers
-from metrics.comparison.samples import Sample, match
+from metrics.comparison.samples import Sample, first_of, match
 from metrics.comparison.sections import plan_sections
 from metrics.comparison.subvolumes import Sampling, plan_subvolumes
 from metrics.description import ALL_METRICS, COMPARED_METRICS, SECTION_METRICS, known_metrics
@@ -17,7 +18,7 @@ from metrics.intervals import CONFIDENCE
 from metrics.lags import check_max_lag
 from metrics.section import normals
 from metrics.solver.methods import check_solver
-from metrics.volume import InputError, Volume, as_volume, axis_index
+from metrics.volume import AXES, InputError, Volume, axis_index
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,12 @@ def plan_section_comparison(
 ) -> Plan:
     """Decide how volumes are compared with images; arguments, errors as in `compare_sections`."""
     by_axis = isinstance(images, Mapping)
-    of_gen, of_real = match(gen, _in_layers(images))
+    of_gen, of_real = match(gen, _in_layers(images, first_of(gen)))
+    if not by_axis and len(set(of_real[0].spacing)) > 1:
+        raise InputError(
+            f"an image stands for every axis, but voxels are {of_real[0].spacing}: give images for "
+            "each axis, or resample to equal edges"
+        )
     names = check_section_metrics(metrics)
     _check_margin(margin)
     sampling = plan_sections(of_gen, of_real, side=window, samples=samples, seed=seed)
@@ -152,26 +158,30 @@ def plan_section_comparison(
     )
 
 
-def _in_layers(images: Sample | Mapping[str, Sample]) -> list[Volume]:
+def _in_layers(images: Sample | Mapping[str, Sample], model: Volume) -> list[Volume]:
     """Images as volumes of one layer, normal to z or to the axes that they are given for."""
     if not isinstance(images, Mapping):
         images = {"z": images}
-    found = []
-    for axis, some in images.items():
-        index = axis_index(axis)
-        for image in [some] if isinstance(some, Volume | np.ndarray) else some:
-            v = image if isinstance(image, Volume) else as_volume(np.asarray(image)[np.newaxis])
-            if normals(v) == (axis,):
-                found.append(v)
-                continue
-            if v.shape[0] != 1:
-                raise InputError(f"an image of one layer is expected, got {v.shape}")
-            labels = np.moveaxis(v.labels, 0, index)
-            across, *plane = v.spacing
-            plane.insert(index, across)
-            z, y, x = plane
-            found.append(replace(v, labels=labels, spacing=(z, y, x)))
-    return found
+    elif missing := [axis for axis in AXES if axis not in images]:
+        raise InputError(f"no image for axis {', '.join(missing)}: name those of z, y and x")
+    return [
+        _in_layer(image, axis, model)
+        for axis, some in images.items()
+        for image in ([some] if isinstance(some, Volume | np.ndarray) else some)
+    ]
+
+
+def _in_layer(image: Volume | NDArray[Any], axis: str, model: Volume) -> Volume:
+    index = axis_index(axis)
+    if isinstance(image, np.ndarray) and image.ndim == 2:
+        return Volume(np.expand_dims(image, index), model.spacing, model.unit)
+    shape = image.shape
+    if not isinstance(image, Volume) or normals(image) != (axis,):
+        raise InputError(
+            f"an image normal to {axis} is expected, a 2D array or a volume of one layer along "
+            f"{axis}, got {shape}"
+        )
+    return image
 
 
 def _check_margin(margin: float) -> None:

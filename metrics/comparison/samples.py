@@ -50,6 +50,11 @@ def absent(volumes: Sequence[Volume]) -> list[str]:
     ]
 
 
+def first_of(gen: Sample) -> Volume:
+    """The first generated volume."""
+    return _volumes(gen, "gen")[0]
+
+
 def _volumes(sample: Sample, name: str) -> list[Volume]:
     if isinstance(sample, Volume | np.ndarray):
         return [as_volume(sample)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -53,11 +53,12 @@ def plan_sections(
     Raises
     ------
     InputError
-        If an image or a volume is smaller than a window, or samples or seed are out of range.
+        If an image has several layers, an image or a volume is smaller than a window, or samples
+        or seed are out of range.
     """
-    by_normal = {axis: [i for i in images if normals(i) == (axis,)] for axis in AXES}
-    by_normal = {axis: some for axis, some in by_normal.items() if some}
-    limit = min(n for v in (*gen, *images) for n in v.shape if n > 1)
+    by_normal = _by_normal(images)
+    sides = [n for v in gen for n in v.shape] + [n for v in images for n in v.shape if n > 1]
+    limit = min(sides)
     if limit < SMALLEST:
         raise InputError(
             f"an image or a volume is {limit} voxels wide, the smallest window {SMALLEST}: "
@@ -74,15 +75,53 @@ def plan_sections(
     elif not SMALLEST <= side <= limit:
         raise InputError(f"windows of {side} pixels do not fit: choose {SMALLEST} to {limit}")
     cubes = cut_all(gen, (side,) * 3)
-    windows = {axis: cut_all(some, window(axis, side)) for axis, some in by_normal.items()}
-    chosen = draw(cubes, samples, seed)
-    planes = [(k, plane) for k, cube in enumerate(chosen) for plane in sections_of(cube)]
+    planes = [
+        (k, plane)
+        for k, cube in enumerate(draw(cubes, samples, seed))
+        for plane in sections_of(cube)
+    ]
+    windows, available = _windows(by_normal, side, samples, seed)
     return Sampling(
         (1, side, side),
         [plane for _, plane in planes],
-        [w for some in windows.values() for w in draw(some, samples, seed)],
-        (len(cubes), sum(map(len, windows.values()))),
-        [k for k, _ in planes],
+        [v for _, v in windows],
+        (len(cubes), available),
+        ([k for k, _ in planes], [k for k, _ in windows]),
+    )
+
+
+def _by_normal(images: Sequence[Volume]) -> dict[str, list[Volume]]:
+    """Images by the axis that they are normal to."""
+    if odd := [v.shape for v in images if len(normals(v)) != 1]:
+        raise InputError(f"an image of one layer is expected, got {odd[0]} voxels")
+    found = {axis: [v for v in images if normals(v) == (axis,)] for axis in AXES}
+    return {axis: some for axis, some in found.items() if some}
+
+
+def _windows(
+    by_normal: Mapping[str, Sequence[Volume]], side: int, samples: int, seed: int
+) -> tuple[list[tuple[int, Volume]], int]:
+    """Windows with their numbers, and how many there are: an image for two axes is one sample."""
+    found: list[tuple[int, Volume]] = []
+    starts: dict[str, int] = {}
+    available, next_ = 0, 0
+    for axis, some in by_normal.items():
+        all_windows = cut_all(some, window(axis, side))
+        drawn = draw(all_windows, samples, seed)
+        same = [other for other in starts if _same_images(by_normal[other], some)]
+        if not same:
+            available += len(all_windows)
+            next_ += len(drawn)
+        starts[axis] = starts[same[0]] if same else next_ - len(drawn)
+        found += enumerate(drawn, starts[axis])
+    return found, available
+
+
+def _same_images(some: Sequence[Volume], others: Sequence[Volume]) -> bool:
+    """Whether images of two axes are the same pictures."""
+    return len(some) == len(others) and all(
+        np.array_equal(a.labels.squeeze(), b.labels.squeeze())
+        for a, b in zip(some, others, strict=True)
     )
 
 
@@ -104,11 +143,12 @@ def sections_of(cube: Volume) -> list[Volume]:
     ]
 
 
-def in_every_direction(measured: Measured, normal: str) -> Measured:
-    """What was measured on an isotropic image, as if on one normal to each axis.
+def in_every_direction(measured: Measured) -> Measured:
+    """What was measured on an isotropic image, normal to z, as if on one normal to each axis.
 
     Rows and columns count alike along all axes.
     """
+    normal = "z"
     along = [axis for axis in AXES if axis != normal]
     rows: dict[tuple[str, str], list[Row]] = {}
     found = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -28,20 +28,22 @@ class Sampling:
         Views into the volumes, disjoint.
     available : (int, int)
         Disjoint sub-volumes there were in gen and in real before drawing.
-    groups : list of int
-        Of sections: number of the generated sub-volume that each of `gen` is cut from.
+    groups : (list of int, list of int)
+        Of sections: number of the sample that each of `gen` and of `real` belongs to, a generated
+        cube, or a window of an image that stands for several axes. Empty where each is its own.
     """
 
     shape: Shape
     gen: list[Volume]
     real: list[Volume]
     available: tuple[int, int]
-    groups: list[int] = field(default_factory=list)
+    groups: tuple[list[int], list[int]] = ([], [])
 
     @property
     def count(self) -> tuple[int, int]:
         """Independent samples in gen and in real."""
-        return len(set(self.groups) or self.gen), len(self.real)
+        of_gen, of_real = (len(set(numbers)) for numbers in self.groups)
+        return of_gen or len(self.gen), of_real or len(self.real)
 
     @property
     def same_volumes(self) -> bool:

@@ -99,16 +99,17 @@ def tabulate(
     paired: bool = False,
     isotropic: bool = False,
     seed: int = 0,
-    groups: Sequence[int] = (),
+    groups: tuple[Sequence[int], Sequence[int]] = ((), ()),
 ) -> Tables:
     """Compare sub-volumes already measured; parameters and errors as in `compare`.
 
-    Those of gen that have one number in `groups` are averaged first: they are one sample.
+    Those of gen, or of real, that have one number in `groups` are averaged first: they are one
+    sample.
     """
     values = _values(of_gen, of_real, groups)
     if isotropic:
         values = _mean_of_axes(values)
-    curves = stack_curves(of_gen, groups), stack_curves(of_real)
+    curves = stack_curves(of_gen, groups[0]), stack_curves(of_real, groups[1])
     rng = np.random.default_rng(seed)
     judged = list(judge_values(values, margin, paired))
     compared = list(_compare_curves(*curves, unit, margin, paired, isotropic, rng))
@@ -219,15 +220,18 @@ def _needed(found: Estimate, gen: Float64, real: Float64, margin: float, paired:
     return further_values(found, mean(scarcer), len(scarcer), margin)
 
 
-def _values(of_gen: list[Measured], of_real: list[Measured], groups: Sequence[int]) -> pd.DataFrame:
+def _values(
+    of_gen: list[Measured], of_real: list[Measured], groups: tuple[Sequence[int], Sequence[int]]
+) -> pd.DataFrame:
+    samples = zip(("gen", "real"), (of_gen, of_real), groups, strict=True)
     rows = [
         (sample, block, *row)
-        for sample, measured, blocks in (("gen", of_gen, groups), ("real", of_real, ()))
+        for sample, measured, blocks in samples
         for block, of_block in zip(blocks or range(len(measured)), measured, strict=True)
         for row in of_block.rows
     ]
     values = _frame(rows, ["sample", "block", *Row._fields])
-    if not groups:
+    if not any(groups):
         return values
     keys = [column for column in values.columns if column != "value"]
     return values.groupby(keys, sort=False)["value"].mean().reset_index()[list(values.columns)]

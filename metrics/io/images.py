@@ -132,7 +132,8 @@ def read_sections(
     files : mapping of str to sequence of str
         Paths of the images normal to each axis.
     phases : mapping of str to int, optional
-        Name and value in the files of every phase, in label order; by default the values found.
+        Name and value in the files of every phase, in label order, also of one that an image lacks;
+        by default all values found.
     spacing : (float, float, float) or float, optional
         Edge lengths of a voxel in z, y, x, in `unit`; without them pixels are units.
     unit : str, optional
@@ -141,11 +142,11 @@ def read_sections(
     Raises
     ------
     InputError
-        If an image cannot be read or shows other phases than the others.
+        If an image cannot be read or shows a phase that is not named.
     """
     size, name = voxel_size(spacing, unit)
     images = {path: read_image(path) for paths in files.values() for path in paths}
-    labels, known = label_images(images, phases)
+    labels, known = label_images(images, phases, complete=False)
     return {
         axis: [
             Volume(np.expand_dims(labels[path], axis_index(axis)), size, name, known)
@@ -156,17 +157,20 @@ def read_sections(
 
 
 def label_images(
-    images: Mapping[str, NDArray[Any]], phases: Mapping[str, int] | None
+    images: Mapping[str, NDArray[Any]], phases: Mapping[str, int] | None, *, complete: bool = True
 ) -> tuple[dict[str, NDArray[Any]], tuple[Phase, ...]]:
-    """Labels of every image (H, W) by its name, if all show the same phases.
+    """Labels of every image (H, W) by its name; each must show every phase if `complete`.
 
     Raises
     ------
     InputError
-        If one lacks a phase, or `phases` does not name the values.
+        If one lacks a phase and must not, or `phases` does not name the values.
     """
     found = {path: unique_labels(image) for path, image in images.items()}
-    for (path, values), (other, others) in product(found.items(), repeat=2):
+    every = sorted({value for values in found.values() for value in values})
+    if not complete and phases is None and any(values != every for values in found.values()):
+        phases = {str(value): value for value in every}
+    for (path, values), (other, others) in product(found.items() if complete else (), repeat=2):
         if missing := sorted(set(others) - set(values)):
             raise InputError(
                 f"phase {missing[0]} of {other} is missing in {path}: "
@@ -178,7 +182,8 @@ def label_images(
         with one_line(path, "read", "segment it first"):
             stack, named = label_values(image[np.newaxis], phases, [])
             labels[path] = stack[0]
-    check_complete(named, found, "value")
+    if complete:
+        check_complete(named, found, "value")
     return labels, named
 
 

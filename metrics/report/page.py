@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from metrics.comparison.answer import WIDEST
 from metrics.files import scratch
 from metrics.intervals import VERDICTS
 from metrics.report import plots
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from metrics.comparison.comparing import Comparison
 
-UNSEEN = (
+NOT_IN_SECTIONS = (
     "sections do not show percolation, clusters, the Euler number in 3D, nor transport; only a 3D "
     "image does"
 )
@@ -232,8 +233,10 @@ def _remedy(row: Mapping[str, Any]) -> str:
     if row["verdict"] != "cannot tell":
         return ""
     margin, needed = row["margin_needed"], row.get("needed", math.nan)
-    known = [] if math.isnan(margin) else [f"same within {margin:.2g}"]
-    return "; ".join(known + ([] if math.isnan(needed) else [f"{needed:.0f} more would decide"]))
+    scarcer = "gen." if row["n_gen"] < row["n_real"] else "real"
+    known = [f"same within {margin:.2g}"] if margin <= WIDEST else []
+    more = [] if math.isnan(needed) else [f"{needed:.0f} more {scarcer} would decide"]
+    return "; ".join(known + more)
 
 
 def _value(
@@ -270,10 +273,11 @@ def _page(
     table = comparison.table
     definitions = pd.concat([table, comparison.distances])[["definition", "metric"]]
     colours = plots.phase_colours(len(real[0].phases))
+    sections = comparison.settings["sections"]
     return environment.get_template("report.html.j2").render(
         samples={
-            "gen": _sample("generated", gen, gen_names),
-            "real": _sample("real", real, real_names),
+            "gen": _sample("generated", gen, gen_names, "volumes"),
+            "real": _sample("real", real, real_names, "images" if sections else "volumes"),
         },
         sample_colours=plots.SAMPLE_COLOURS,
         blocks={key: comparison.settings[f"n_{key}"] for key in ("gen", "real")},
@@ -285,16 +289,19 @@ def _page(
         definitions=definitions.groupby("definition", sort=False)["metric"].unique().to_dict(),
         settings=_plain(comparison.settings),
         record=record,
-        slices=_slices(gen[0], real, colours, comparison.settings["sections"]),
-        unseen=UNSEEN if comparison.settings["sections"] else "",
+        pieces="sections" if sections else "sub-volumes",
+        slices=_slices(gen[0], real, colours, sections),
+        unseen=NOT_IN_SECTIONS if sections else "",
         **_charts(comparison, colours),
     )
 
 
-def _sample(kind: str, volumes: Sequence[Volume], names: Sequence[str]) -> dict[str, Any]:
+def _sample(
+    kind: str, volumes: Sequence[Volume], names: Sequence[str], many: str
+) -> dict[str, Any]:
     """Kind, title and named volumes of a sample."""
     names = list(names) or [f"{kind} {i + 1}" for i in range(len(volumes))]
-    title = PurePath(names[0]).name if len(names) == 1 else f"{len(names)} volumes"
+    title = PurePath(names[0]).name if len(names) == 1 else f"{len(names)} {many}"
     return {"kind": kind, "title": title, "volumes": list(zip(names, volumes, strict=True))}
 
 

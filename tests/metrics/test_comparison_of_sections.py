@@ -48,7 +48,7 @@ def test_windows_and_cubes_have_one_side() -> None:
     assert {v.shape for v in plan.real} == {(1, side, side)}
     assert {v.shape for v in plan.gen} == {(1, side, side), (side, 1, side), (side, side, 1)}
     # 8 planes normal to each axis of each cube.
-    assert np.bincount(plan.groups).tolist() == [24] * 16
+    assert np.bincount(plan.groups[0]).tolist() == [24] * 16
 
 
 def test_planes_are_evenly_spaced_and_belong_to_their_cube() -> None:
@@ -63,6 +63,19 @@ def test_windows_of_each_axis_are_as_many() -> None:
     plan = plan_sections([body(2)], images)
     assert {v.shape for v in plan.real} == {(1, 21, 21), (21, 1, 21)}
     assert sum(v.shape[0] == 1 for v in plan.real) == 9
+    assert plan.count[1] == 9 + 16 and plan.available[1] == 9 + 36  # 16 drawn
+
+
+def test_an_image_for_two_axes_is_one_sample() -> None:
+    top, side = image(0), image(1)
+    images = {"z": top, "y": side, "x": side}
+    found = compared([body(2)], images, metrics=["volume_fraction", "chord_length"])
+    counts = found.table[found.table.phase == "0"].set_index(["metric", "axis"]).n_real
+    assert counts["volume_fraction", ""] == 32  # 16 of each image
+    assert counts["chord_length", "z"] == 16  # of the side alone
+    assert counts["chord_length", "y"] == 32
+    fraction = found.table.set_index(["metric", "phase"]).loc["volume_fraction", "0"].real
+    assert fraction == pytest.approx(np.mean([top == 0, side == 0]))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +106,7 @@ def test_rows_and_columns_of_an_isotropic_image_stand_for_every_axis() -> None:
         Curve("a", "y", lags, np.array([0.4, 0.2, 0.2])),
         Curve("a", "x", lags, np.array([0.4, 0.4, 0.2])),
     ]
-    found = in_every_direction(Measured(rows, curves, {}, 0, 0), "z")
+    found = in_every_direction(Measured(rows, curves, {}, 0, 0))
     values = {(row.metric, row.axis): row.value for row in found.rows}
     assert values == {
         ("volume_fraction", ""): 0.4,
@@ -139,6 +152,31 @@ def test_images_of_each_axis_are_compared_with_planes_normal_to_it() -> None:
     assert compared(volumes, turned, metrics=CHEAP).answer.verdict == "differs"
 
 
+def test_much_of_one_law_is_the_same() -> None:
+    volumes = [body(seed) for seed in range(8)]
+    images = [image(seed) for seed in range(10, 22)]
+    found = compared(volumes, images, metrics=["boundary_length"], samples=400, margin=0.05)
+    assert set(found.table.n_real) == {48}
+    assert found.answer.verdict == "same"
+
+
+def test_flat_voxels_keep_their_edges() -> None:
+    """Sections of a body of voxels 2 x 1 x 1, given as arrays and as volumes of one layer."""
+    edges = (2.0, 1.0, 1.0)
+    volumes = [Volume(body(seed).labels, edges, "um") for seed in range(2)]
+    real = body(9, side=128).labels
+    arrays = {"z": real[7], "y": real[:, 7], "x": real[:, :, 7]}
+    found = compared(volumes, arrays, metrics=CHEAP)
+    layers = {
+        axis: Volume(np.expand_dims(plane, k), edges, "um")
+        for k, (axis, plane) in enumerate(arrays.items())
+    }
+    pd.testing.assert_frame_equal(found.table, compared(volumes, layers, metrics=CHEAP).table)
+    assert found.answer.verdict != "differs"
+    said = refusal(compared, volumes, real[7])
+    assert "an image stands for every axis, but voxels are (2.0, 1.0, 1.0)" in said
+
+
 def test_three_phases_have_lines_and_points() -> None:
     def three(seed: int) -> np.ndarray:
         return plurigaussian((64,) * 3, correlation_length=2, seed=seed).volume.labels
@@ -152,7 +190,15 @@ def test_three_phases_have_lines_and_points() -> None:
 def test_what_no_section_shows_is_refused() -> None:
     said = refusal(compared, [body(0)], image(1), metrics=["effective_diffusivity"])
     assert "no section shows effective_diffusivity" in said
-    assert "an image of one layer" in refusal(compared, [body(0)], body(1))
+    assert "an image normal to z is expected" in refusal(compared, [body(0)], body(1))
+    flat = np.zeros((1, 64, 64), np.uint8)
+    assert "an image normal to z is expected" in refusal(compared, [body(0)], flat)
+    line = Volume(image(1)[np.newaxis, :1])
+    assert "an image normal to z is expected" in refusal(compared, [body(0)], line)
+    thin = body(0).crop((slice(1), slice(None), slice(None)))
+    assert "is 1 voxels wide, the smallest window 16" in refusal(compared, [thin], image(1))
+    some = {"z": image(1), "y": image(2)}
+    assert "no image for axis x: name those of z, y and x" in refusal(compared, [body(0)], some)
 
 
 @pytest.fixture
@@ -180,6 +226,16 @@ def test_the_command_takes_images(files: Path, capsys: pytest.CaptureFixture[str
     assert "Real are 2D images" in page and page.count("<figcaption><b>real</b>, an image") == 1
 
 
+def test_an_image_may_lack_a_phase_that_is_named(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["gen_0.tif", "real.png", "one.png", "--metrics", "volume_fraction", "--workers", "1"]
+    assert command.main([*argv, "--out", "out"]) == 0
+    assert "0 = value 0 (100.0%), 255 = value 255 (0.0%)" in capsys.readouterr().out
+    named = ["gen_0.tif", "one.png", "--real-phases", "a=0,b=255", "--metrics", "volume_fraction"]
+    assert command.main([*named, "--out", "out2", "--workers", "1"]) == 0
+
+
 def test_the_command_takes_an_image_for_each_axis(
     files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,6 +254,8 @@ def test_the_command_takes_an_image_for_each_axis(
         ([], "give REAL, or --axis"),
         (["--axis", "z=real.png", "y"], "--axis takes z=FILE y=FILE x=FILE"),
         (["--axis", "w=real.png"], "axis must be one of z, y, x, got 'w'"),
+        (["--axis", "z=real.png"], "no image for axis y, x"),
+        (["real.png", "--solver", "taufactor"], "--solver and --device are of transport"),
         (["real.png", "real.tif"], "give one volume"),
         (["real.tif", "real.tif"], "give one volume"),
         (["grey.png"], "grey.png: not segmented"),

@@ -20,15 +20,13 @@ from metrics.section import (
     triple_point_density,
 )
 from metrics.shapes import gaussian_random_field, laminate, overlapping_spheres, plurigaussian
-from metrics.volume import AXES, Volume
+from metrics.volume import AXES, Phase, Volume
 
 LABELS = arrays(np.uint8, st.tuples(*[st.integers(1, 6)] * 3), elements=st.integers(0, 2))
 OTHER = {"z": ("y", "x"), "y": ("z", "x"), "x": ("z", "y")}
 
 
-def three_phases(labels: np.ndarray) -> Volume:
-    """A volume that knows three phases, whether or not all occur."""
-    return Volume(np.concatenate([labels.ravel(), [0, 1, 2]])[: labels.size].reshape(labels.shape))
+THREE = tuple(Phase(str(k), k, k) for k in range(3))
 
 
 def disc(radius: float, pixel: tuple[float, float]) -> Volume:
@@ -102,7 +100,7 @@ def test_triple_points_are_counted_at_corners() -> None:
 
 @given(LABELS)
 def test_each_layer_counts_by_itself(labels: np.ndarray) -> None:
-    volume = Volume(labels, phases=three_phases(np.arange(27).reshape(3, 3, 3) % 3).phases)
+    volume = Volume(labels, phases=THREE)
     for axis, normal in enumerate(AXES):
         layers = [
             Volume(labels.take([k], axis=axis), phases=volume.phases)
@@ -118,7 +116,7 @@ def test_each_layer_counts_by_itself(labels: np.ndarray) -> None:
 
 @given(LABELS)
 def test_the_boundary_of_a_phase_is_the_sum_over_the_others(labels: np.ndarray) -> None:
-    volume = Volume(labels, phases=three_phases(np.arange(27).reshape(3, 3, 3) % 3).phases)
+    volume = Volume(labels, phases=THREE)
     pairs = boundary_lengths(volume, normal="y")
     for phase in range(3):
         total = sum(length for pair, length in pairs.items() if phase in pair)
@@ -127,9 +125,8 @@ def test_the_boundary_of_a_phase_is_the_sum_over_the_others(labels: np.ndarray) 
 
 @given(LABELS)
 def test_turning_the_volume_turns_the_sections(labels: np.ndarray) -> None:
-    phases = three_phases(np.arange(27).reshape(3, 3, 3) % 3).phases
-    here = Volume(labels, (1.0, 2.0, 3.0), "um", phases)
-    there = Volume(labels.transpose(2, 0, 1), (3.0, 1.0, 2.0), "um", phases)
+    here = Volume(labels, (1.0, 2.0, 3.0), "um", THREE)
+    there = Volume(labels.transpose(2, 0, 1), (3.0, 1.0, 2.0), "um", THREE)
     for before, after in zip("zyx", ("y", "x", "z"), strict=True):
         assert boundary_lengths(here, normal=before) == pytest.approx(
             boundary_lengths(there, normal=after)
@@ -141,7 +138,7 @@ def test_turning_the_volume_turns_the_sections(labels: np.ndarray) -> None:
 
 @given(LABELS)
 def test_euler_numbers_are_those_of_another_implementation(labels: np.ndarray) -> None:
-    volume = Volume(labels, phases=three_phases(np.arange(27).reshape(3, 3, 3) % 3).phases)
+    volume = Volume(labels, phases=THREE)
     for axis, normal in enumerate(AXES):
         planes = np.moveaxis(labels == 1, axis, 0)
         expected = sum(euler_number(np.pad(plane, 1), connectivity=1) for plane in planes)

@@ -242,8 +242,10 @@ def test_training_prints_the_plan_and_the_result_and_quiet_prints_nothing(
     command("train", image, "--out", tmp_path / "loud", *TINY)
     out, err = capsys.readouterr()
     assert "phases: 0 (value 0)" in out and "steps: 2 of the generator" in out
-    assert out.splitlines()[-3:-1][0] == f"{tmp_path / 'loud'}: step 2 of 2"
-    assert out.splitlines()[-2].startswith("kept: step 2, fraction ")
+    step, kept, plots, answer, report = out.splitlines()[-5:]
+    assert step == f"{tmp_path / 'loud'}: step 2 of 2"
+    assert kept.startswith("kept: step 2, fraction ") and plots.startswith("plots: ")
+    assert answer.startswith("compared with the images: ") and report.endswith("report.html")
     assert "2/2" in err and "wasserstein" in err  # the progress bar
     command("train", image, "--out", tmp_path / "still", *TINY, "--quiet")
     command("generate", run, "--size", 32, "--out", tmp_path / "gen.tif", "--quiet")

@@ -64,31 +64,55 @@ def test_what_cannot_be_compared_is_trained_all_the_same(
     monkeypatch.setattr(verdict, "compare_sections", refused)
     image = image_file(tmp_path / "image.npy")
     assert main(["train", image, "--out", str(tmp_path / "run"), *TINY, "--quiet"]) == 0
-    assert capsys.readouterr().err == "slicegan train: no report: windows do not fit\n"
+    run = tmp_path / "run"
+    assert capsys.readouterr().err == f"slicegan train: {run}: no report: windows do not fit\n"
     assert not (tmp_path / "run" / "report").exists()
 
 
 def test_a_volume_is_shown_by_slices_along_each_axis(tmp_path: Path) -> None:
     body = gaussian_random_field((40, 44, 48), correlation_length=2, seed=0).volume
     write(body, tmp_path / "body.tif")
-    apart = dict(verdict.images_of(load_training_data(tmp_path / "body.tif")))
-    assert {axis: len(some) for axis, some in apart.items()} == dict.fromkeys("zyx", 16)
-    assert np.array_equal(apart["y"][0].labels[0], body.labels[:, 0])
-    assert np.array_equal(apart["x"][-1].labels[0], body.labels[:, :, -1])
-    pooled = dict(verdict.images_of(load_training_data(tmp_path / "body.tif", isotropic=True)))
-    assert {axis: len(some) for axis, some in pooled.items()} == {"": 48}
+    apart = dict(verdict.images_of(load_training_data(tmp_path / "body.tif"), 16))
+    # At 4 and 20 and 36 of 40, 6 and 22 and 38 of 44, 0 and 16 and 32 of 48.
+    assert {axis: len(some) for axis, some in apart.items()} == dict.fromkeys("zyx", 3)
+    assert np.array_equal(apart["y"][0].labels, body.labels[:, 6:7])
+    assert np.array_equal(apart["x"][-1].labels, body.labels[:, :, 32:33])
+    pooled = dict(verdict.images_of(load_training_data(tmp_path / "body.tif", isotropic=True), 16))
+    assert {axis: len(some) for axis, some in pooled.items()} == {"": 9}
+    assert {image.shape[0] for image in pooled[""]} == {1}
 
 
 def test_a_shared_image_stands_for_each_of_its_axes() -> None:
-    phases = load_phases()
+    body = gaussian_random_field((16,) * 3, correlation_length=2, seed=0).volume
     first, second = (torch.zeros((1, 20, 20), dtype=torch.uint8) for _ in range(2))
     sources = (Source(("z",), (first,), 2), Source(("y", "x"), (second,), 2))
-    data = TrainingData(Material("phases", phases), sources, False, ())
-    assert [axis for axis, _ in verdict.images_of(data)] == ["z", "y", "x"]
+    material = Material("phases", body.phases, (2.0, 1.0, 1.0), "um")
+    pictured = dict(verdict.images_of(TrainingData(material, sources, False, ()), 16))
+    assert {axis: some[0].shape for axis, some in pictured.items()} == {
+        "z": (1, 20, 20),
+        "y": (20, 1, 20),
+        "x": (20, 20, 1),
+    }
+    assert {image.spacing for some in pictured.values() for image in some} == {(2.0, 1.0, 1.0)}
 
 
-def load_phases() -> tuple:
-    return gaussian_random_field((16,) * 3, correlation_length=2, seed=0).volume.phases
+def test_three_images_of_flat_voxels_are_reported(tmp_path: Path) -> None:
+    images = [image_file(tmp_path / f"{axis}.npy", seed=k) for k, axis in enumerate("zyx")]
+    axes = [f"{axis}={image}" for axis, image in zip("zyx", images, strict=True)]
+    run = tmp_path / "run"
+    flat = ("--spacing", "2,1,1", "--unit", "um")
+    command("train", "--axis", *axes, "--out", run, *TINY, "--quiet", *flat)
+    summary = json.loads((run / "report" / "summary.json").read_text())
+    assert summary["settings"]["sections"] == "axes"
+
+
+def test_a_report_of_another_generator_is_made_anew(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command("train", image_file(tmp_path / "image.npy"), "--out", run, *TINY, "--quiet")
+    command("train", "--out", run, "--resume", "--steps", "3", "--no-report", "--quiet")
+    before = (run / "report" / "summary.json").stat().st_mtime_ns
+    command("train", "--out", run, "--resume", "--quiet")
+    assert (run / "report" / "summary.json").stat().st_mtime_ns != before
 
 
 def test_volumes_are_those_of_no_evaluation(
