@@ -1,4 +1,4 @@
-"""The command ``slicegan``: train, generate, info, convert, compare, measure."""
+"""The command ``slicegan``: train, generate, segment, info, convert, compare, measure."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from slicegan.runs import Run
 
+SEGMENTED = (".png", ".tif", ".tiff")
 FEWER = "ask for fewer or smaller volumes, or filters"
 # What to do where memory does not suffice, and what to say after Ctrl-C.
 ENDINGS = {"compare": (LESS_TO_COMPARE, UNWRITTEN), "measure": (LESS_TO_MEASURE, UNWRITTEN)}
@@ -192,6 +193,37 @@ def generate(args: argparse.Namespace) -> int:
     return 0
 
 
+def segment(args: argparse.Namespace) -> int:
+    """Segment grey images, picture what came out, and say how much the thresholds decide."""
+    from metrics.io.images import read_greys
+    from slicegan import segmentation
+
+    if (len(args.image) == 1) != (args.out.suffix.lower() in SEGMENTED):
+        raise InputError(f"--out must be {' or '.join(SEGMENTED)}, of several images a folder")
+    names = [Path(image).stem for image in args.image]
+    if doubled := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"two images are called {doubled[0]}: segment them into two folders")
+    images = read_greys(args.image)
+    with one_line(" ".join(args.image), "segmented", "crop it"):
+        found = segmentation.segment(images, classes=args.classes, smooth=args.smooth)
+    files = [args.out] if len(images) == 1 else [args.out / f"{name}.png" for name in names]
+    for image, labels, file in zip(images, found.labels, files, strict=True):
+        picture = file.with_name(f"{file.stem}_preview.png")
+        with one_line(file, "written", "choose another folder"):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            segmentation.write_image(labels, found, file)
+            segmentation.write_preview(image, labels, found, picture)
+        if not args.quiet:
+            print(f"{file}; look at {picture}")
+    if not args.quiet:
+        print(f"thresholds: {', '.join(map(str, found.thresholds))} of 0 to 255")
+        for value, (low, share, high) in zip(found.values, found.fractions.T, strict=True):
+            low, high = sorted((low, high))
+            shift = f"{low:.1%} to {high:.1%} with thresholds {segmentation.SHIFT} lower or higher"
+            print(f"value {value}: {share:.1%} of the pixels ({shift})")
+    return 0
+
+
 def info(args: argparse.Namespace) -> int:
     """Print what a model is and where it comes from."""
     from slicegan.about import about, facts
@@ -298,6 +330,7 @@ def _numbered(path: Path, count: int) -> Iterator[Path]:
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "train": train,
     "generate": generate,
+    "segment": segment,
     "info": info,
     "convert": convert,
     "compare": compare,

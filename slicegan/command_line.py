@@ -13,6 +13,7 @@ from metrics.io.images import Kind
 
 TRAIN_EXAMPLE = "example: slicegan train slice.png --out run --preset tiny"
 GENERATE_EXAMPLE = "example: slicegan generate snow --size 128 --out gen.tif"
+SEGMENT_EXAMPLE = "example: slicegan segment photo.png --classes 3 --out seg.png"
 INFO_EXAMPLE = "example: slicegan info snow"
 CONVERT_EXAMPLE = "example: slicegan convert NMC_Gen.pt NMC_params.data --out nmc.safetensors"
 COMPARE_HELP = "say whether generated volumes are the material of real volumes or images"
@@ -25,7 +26,9 @@ def command_line(chosen: Sequence[str] = ()) -> Parser:
     """All commands; `compare` and `measure` have their arguments, slow to import, if chosen."""
     parser = Parser(prog="slicegan", description="Learn 3D microstructures from 2D images.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for build in (_train_parser, _generate_parser, _info_parser, _convert_parser):
+    for build in (
+        *(_train_parser, _generate_parser, _segment_parser, _info_parser, _convert_parser),
+    ):
         build(commands)
     for name, room, args, help_, example in (
         ("compare", "comparing", "GEN REAL...", COMPARE_HELP, COMPARE_EXAMPLE),
@@ -91,6 +94,21 @@ def _generate_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     add("--periodic", default="", metavar="AXES", help="axes without a seam, e.g. zyx")
     add("--origin", type=_size, default=(0, 0, 0), metavar="Z,Y,X", help="e.g. --origin=-32,0,0")
     add("--device", help="cpu or cuda (cuda if there is one)")
+    add("--quiet", action="store_true", help="print nothing but errors")
+
+
+def _segment_parser(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser(
+        "segment",
+        help="make phases of grey images",
+        description="Segment grey images by Otsu's thresholds, the same for all of them.",
+        epilog=SEGMENT_EXAMPLE,
+    )
+    add = parser.add_argument
+    add("image", nargs="+", metavar="IMAGE", help="grey: .png, .tif, .jpg, .bmp or .npy")
+    add("--classes", type=int, required=True, metavar="N", help="phases, 2 to 5")
+    add("--smooth", type=int, default=0, metavar="R", help="radius of a median filter, pixels (0)")
+    add("--out", type=Path, required=True, help=".png or .tif; of several images a folder")
     add("--quiet", action="store_true", help="print nothing but errors")
 
 

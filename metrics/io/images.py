@@ -100,8 +100,34 @@ def read_pages(path: str | os.PathLike[str], *, kind: Kind = "phases") -> list[N
         return pages
 
 
+def read_greys(paths: Sequence[str]) -> list[NDArray[np.uint8]]:
+    """Read grey images as bytes by one scale: from the least to the largest value of all of them.
+
+    Raises
+    ------
+    InputError
+        As `read_image`.
+    """
+    images = []
+    for path in paths:
+        with one_line(path, "read", REMEDY):
+            images.append(_checked(_read(Path(path), "grey"), "grey"))
+    if all(image.dtype == np.uint8 for image in images):
+        return images
+    low, high = min(image.min() for image in images), max(image.max() for image in images)
+    return [_bytes(image, low, high) for image in images]
+
+
 def _understood(pixels: NDArray[Any], kind: Kind) -> NDArray[Any]:
     """Pixels of a file as this kind of image."""
+    pixels = _checked(pixels, kind)
+    if kind == "phases":
+        return _whole_numbers(pixels)
+    return pixels if pixels.dtype == np.uint8 else _bytes(pixels, pixels.min(), pixels.max())
+
+
+def _checked(pixels: NDArray[Any], kind: Kind) -> NDArray[Any]:
+    """Numbers of a file that can be an image, one channel where all are equal."""
     if pixels.dtype.kind not in "biuf":
         raise InputError(f"{pixels.dtype} values are no image: save numbers")
     if pixels.ndim != 2 and not (pixels.ndim == 3 and pixels.shape[2] <= 4):
@@ -115,7 +141,7 @@ def _understood(pixels: NDArray[Any], kind: Kind) -> NDArray[Any]:
         raise InputError(f"an image of shape {pixels.shape} holds no pixel")
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise InputError("holds NaN or infinite values: fill or cut them away")
-    return _whole_numbers(pixels) if kind == "phases" else _bytes(pixels)
+    return pixels
 
 
 def read_sections(
@@ -350,15 +376,13 @@ def _whole_numbers(pixels: NDArray[Any]) -> NDArray[Any]:
     if len(unique_labels(pixels)) > MAX_PHASES:
         raise InputError(
             f"not segmented, more than {MAX_PHASES} different values: "
-            "segment it (e.g. Otsu; JPEG blurs labels, PNG does not), or use kind grey"
+            "segment it (slicegan segment; JPEG blurs labels, PNG does not), or use kind grey"
         )
     return pixels
 
 
-def _bytes(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Intensities 0 to 255, scaled from minimum and maximum unless they are bytes already."""
-    if pixels.dtype == np.uint8:
-        return pixels
+def _bytes(pixels: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+    """Intensities 0 to 255, scaled from a least and a largest value."""
     values = pixels.astype(np.float64)
-    low, high = values.min(), values.max()
+    low, high = float(low), float(high)
     return np.rint((values - low) * (255 / ((high - low) or 1.0))).astype(np.uint8)

@@ -34,5 +34,5 @@ def test_the_example_is_a_command_that_parses(name: str) -> None:
 
 
 def test_a_name_runs_the_function_of_that_name() -> None:
-    assert COMMANDS == ("train", "generate", "info", "convert", "compare", "measure")
+    assert COMMANDS == (*("train", "generate", "segment", "info", "convert", "compare", "measure"),)
     assert all(run is getattr(cli, name) for name, run in cli.COMMANDS.items())
