@@ -5,8 +5,6 @@ compared as `slicegan compare GEN IMAGE` does: 16 cubes of 32 voxels against 16 
 the intervals should hold the true ratio 1 in 95 % of pairs, and the answer `differs` should come in
 at most 5 % of them; then the same volumes against an image whose correlation length is 1.15 or 1.3
 times as long, or whose first phase is .04 more frequent.
-
-Writes ``coverage_sections.md`` (answers) and ``coverage_sections_rows.md`` (single quantities).
 """
 
 from __future__ import annotations
