@@ -13,7 +13,7 @@ from metrics.volume import InputError
 from slicegan.calibration import LATENT_SIZE
 from slicegan.config import Config
 from slicegan.data import TrainingData
-from slicegan.evaluation import JUDGED
+from slicegan.evaluation import JUDGED, REPORTED
 from slicegan.networks import Critic, Drawing, Generator, count_weights
 from slicegan.sources import Source
 
@@ -28,6 +28,8 @@ S2_BYTES = 14  # a pixel, that measuring an image takes (`slicegan.fidelity.refe
 PROCESS_BYTES = 700 * 2**20  # of Python, its libraries, and the logits of a calibration
 # Of an evaluation on one core of a 2.3 GHz Xeon: S2 for each voxel and phase, and its pictures.
 S2_SECONDS, PICTURE_SECONDS = 5e-8, 1.5
+# Of the report at the end, to measure sections and draw the page, on one core of an AMD EPYC.
+REPORT_SECONDS = 12
 META = torch.device("meta")
 LEAST_STEPS = 100  # fewer teach nothing
 
@@ -68,9 +70,10 @@ def cost(data: TrainingData, config: Config, device: torch.device) -> Cost:
     step = work.volumes * volumes + work.slices * slices
     every = min(training.evaluate_every, training.steps)
     chosen = training.calibration_volumes * calibrated + JUDGED * judged
+    report = phases * (2**3 * REPORTED * volumes + REPORT_SECONDS)
     return Cost(
         step=step + (evaluation + s2 + PICTURE_SECONDS) / every,
-        finish=2 * (chosen * volumes + JUDGED * s2),
+        finish=2 * (chosen * volumes + JUDGED * s2) + report,
     )
 
 

@@ -22,6 +22,7 @@ from slicegan.fidelity import Reference, judge
 from slicegan.generation import generate
 
 JUDGED = 4  # times the volumes of an evaluation
+REPORTED = 8  # volumes that a run is compared with its images by, at the end (`slicegan.verdict`)
 SEED = 2**62  # that of a run's evaluations is 2**63
 CHOSEN = "chosen at step"  # the fact of a generator that was judged so: the run's steps then
 

@@ -17,6 +17,7 @@ from metrics.machine.progress import progress_bar
 from metrics.report.page import NOT_IN_SECTIONS, write_report
 from metrics.volume import InputError, Volume, axis_index
 from slicegan.checkpoint import WEIGHTS, load_model
+from slicegan.evaluation import REPORTED
 from slicegan.generation import generate
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 FOLDER = "report"  # within that of the run
 GENERATOR = "sha256 of the generator"
-VOLUMES = 8
 SEED = 2**61  # those of evaluations and of the choice at the end are larger
 
 
@@ -43,7 +43,7 @@ def report(run: Run, command: str, *, progress: bool = False) -> Comparison:
         raise InputError(f"{run.folder}: only phases can be compared, not {run.data.material.kind}")
     start = perf_counter()
     model = load_model(run.folder)
-    seeds = range(SEED, SEED + VOLUMES)
+    seeds = range(SEED, SEED + REPORTED)
     side = 2 * run.record.config.critic.slice_size
     shown = progress_bar(seeds, shown=progress, desc="report", unit="volume", leave=False)
     volumes = [generate(model, side, seed=seed) for seed in shown]

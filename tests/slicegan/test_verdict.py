@@ -27,7 +27,7 @@ def _without_pictures_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
     report = verdict.report
     draw_nothing(monkeypatch)
     monkeypatch.setattr(verdict, "report", report)
-    monkeypatch.setattr(verdict, "VOLUMES", 2)
+    monkeypatch.setattr(verdict, "REPORTED", 2)
 
 
 def test_a_run_ends_with_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
