@@ -4,7 +4,6 @@
 ``config.json``           settings, images with their hashes, seed, versions
 ``log.csv``               one row for each evaluation: losses and fidelity
 ``losses.png``, ...       plots of the log
-``report/``               generated volumes compared with the images (`slicegan.verdict`)
 ``lattice.png``           means of each phase over places of the stride (`slicegan.places`)
 ``previews/``             a picture for each evaluation
 ``state.pt``              all that is needed to go on as if never stopped
@@ -12,6 +11,8 @@
 ``last.safetensors``      the latest generator
 ``.lock``                 held by the process that trains
 ========================= ==========================================================
+
+The command adds ``report/``: generated volumes compared with the images (`slicegan.verdict`).
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from small_runs import draw_nothing
 
 from benchmarks.validation import alternatives
 from metrics.correlation import two_point_correlation
@@ -27,10 +28,15 @@ from slicegan.fidelity import Fidelity, judge
 from slicegan.generation import generate
 from slicegan.networks import Generator
 from slicegan.runs import Run
-from slicegan.settings import preset
+from slicegan.settings import override, preset
 
 FRESH_SEEDS = range(4)
 SIDE = 96
+
+
+@pytest.fixture(autouse=True)
+def _without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_nothing(monkeypatch)
 
 
 def learnt(folder: Path, images: dict[str, np.ndarray]) -> tuple[list[Volume], Run]:
@@ -41,7 +47,8 @@ def learnt(folder: Path, images: dict[str, np.ndarray]) -> tuple[list[Volume], R
         tifffile.imwrite(file, image.astype(np.uint8))
         files |= {axis: (str(file),) for axis in axes}
     data = DataConfig(next(iter(files.values())) if "zyx" in images else files)
-    run = Run.start(folder / "run", data, preset("tiny"), seed=0, device=torch.device("cpu"))
+    config = override(preset("tiny"), ["training.evaluate_every=1000"])  # at the end alone
+    run = Run.start(folder / "run", data, config, seed=0, device=torch.device("cpu"))
     assert run.train()
     model = load_model(folder / "run")
     return [generate(model, SIDE, seed=seed) for seed in FRESH_SEEDS], run
