@@ -203,22 +203,27 @@ def segment(args: argparse.Namespace) -> int:
     names = [Path(image).stem for image in args.image]
     if doubled := [name for name in names if names.count(name) > 1]:
         raise InputError(f"two images are called {doubled[0]}: segment them into two folders")
+    files = [args.out] if len(names) == 1 else [args.out / f"{name}.png" for name in names]
+    pictures = [file.parent / "previews" / f"{file.stem}.png" for file in files]
+    inputs = {Path(image).resolve() for image in args.image}
+    if lost := [path for path in (*files, *pictures) if path.resolve() in inputs]:
+        raise InputError(f"{lost[0]} is one of the images: write elsewhere")
     images = read_greys(args.image)
     with one_line(" ".join(args.image), "segmented", "crop it"):
-        found = segmentation.segment(images, classes=args.classes, smooth=args.smooth)
-    files = [args.out] if len(images) == 1 else [args.out / f"{name}.png" for name in names]
-    for image, labels, file in zip(images, found.labels, files, strict=True):
-        picture = file.with_name(f"{file.stem}_preview.png")
+        found = segmentation.segment(
+            images, classes=args.classes, thresholds=args.thresholds, smooth=args.smooth
+        )
+    for index, (file, picture) in enumerate(zip(files, pictures, strict=True)):
         with one_line(file, "written", "choose another folder"):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            segmentation.write_image(labels, found, file)
-            segmentation.write_preview(image, labels, found, picture)
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            segmentation.write_image(found, index, file)
+            segmentation.write_preview(found, index, picture)
         if not args.quiet:
             print(f"{file}; look at {picture}")
     if not args.quiet:
         print(f"thresholds: {', '.join(map(str, found.thresholds))} of 0 to 255")
         for value, (low, share, high) in zip(found.values, found.fractions.T, strict=True):
-            low, high = sorted((low, high))
+            low, high = min(low, share, high), max(low, share, high)
             shift = f"{low:.1%} to {high:.1%} with thresholds {segmentation.SHIFT} lower or higher"
             print(f"value {value}: {share:.1%} of the pixels ({shift})")
     return 0

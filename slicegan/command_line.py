@@ -101,12 +101,14 @@ def _segment_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = commands.add_parser(
         "segment",
         help="make phases of grey images",
-        description="Segment grey images by Otsu's thresholds, the same for all of them.",
+        description="Segment grey images by the same thresholds, Otsu's or given ones.",
         epilog=SEGMENT_EXAMPLE,
     )
     add = parser.add_argument
     add("image", nargs="+", metavar="IMAGE", help="grey: .png, .tif, .jpg, .bmp or .npy")
-    add("--classes", type=int, required=True, metavar="N", help="phases, 2 to 5")
+    add("--classes", type=int, metavar="N", help="phases, 2 to 5, by Otsu's thresholds")
+    thresholds = "instead: largest grey value of each phase but the last, of 0 to 255"
+    add("--thresholds", type=int, nargs="+", default=[], metavar="GREY", help=thresholds)
     add("--smooth", type=int, default=0, metavar="R", help="radius of a median filter, pixels (0)")
     add("--out", type=Path, required=True, help=".png or .tif; of several images a folder")
     add("--quiet", action="store_true", help="print nothing but errors")

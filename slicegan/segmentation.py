@@ -17,10 +17,11 @@ from metrics.arrays import Float64, Int64
 from metrics.files import replacing
 from metrics.machine.memory import check_memory
 from metrics.report.plots import phase_colours
-from metrics.volume import InputError
+from metrics.volume import MAX_PHASES, InputError
 
 Grey = NDArray[np.uint8]
 
+WIDEST = 20  # pixels, radius of the median filter
 MOST = 5  # classes: the search grows with 256^(classes - 1)
 LEVELS = 256
 SHIFT = 2  # grey levels
@@ -36,6 +37,8 @@ class Segmentation:
     ----------
     thresholds : tuple of int
         A pixel of a grey value up to the first is phase 0, up to the second phase 1, and so on.
+    images : list of (H, W) uint8 ndarray
+        Grey values that were compared with the thresholds, smoothed if so asked.
     labels : list of (H, W) uint8 ndarray
         Phase of each pixel, the darkest 0.
     fractions : (3, classes) float64 ndarray
@@ -43,6 +46,7 @@ class Segmentation:
     """
 
     thresholds: tuple[int, ...]
+    images: list[Grey]
     labels: list[Grey]
     fractions: Float64
 
@@ -53,8 +57,14 @@ class Segmentation:
         return [round(255 * k / steps) for k in range(steps + 1)]
 
 
-def segment(images: Sequence[Grey], *, classes: int, smooth: int = 0) -> Segmentation:
-    r"""Segment grey images by multi-Otsu thresholds of all their pixels together.
+def segment(
+    images: Sequence[Grey],
+    *,
+    classes: int | None = None,
+    thresholds: Sequence[int] = (),
+    smooth: int = 0,
+) -> Segmentation:
+    r"""Segment grey images by given thresholds, or by multi-Otsu's of all their pixels together.
 
     Thresholds make the variance between classes largest,
 
@@ -66,15 +76,18 @@ def segment(images: Sequence[Grey], *, classes: int, smooth: int = 0) -> Segment
     ----------
     images : sequence of (H, W) uint8 ndarray
         Of one material under one light.
-    classes : int
-        Phases, 2 to 5.
+    classes : int, optional
+        Phases, 2 to 5, by Otsu's thresholds.
+    thresholds : sequence of int
+        Ascending, 0 to 254: instead of `classes`.
     smooth : int
         Radius in pixels of a median filter before; 0: none.
 
     Raises
     ------
     InputError
-        If the number of classes or the radius is out of range, or images have too few grey values.
+        If classes, thresholds or the radius are out of range, not one of the first two is given, or
+        images have too few grey values.
 
     References
     ----------
@@ -83,60 +96,68 @@ def segment(images: Sequence[Grey], *, classes: int, smooth: int = 0) -> Segment
 
     Examples
     --------
-    >>> dark_and_bright = np.repeat(np.array([[10, 12, 200, 204]], np.uint8), 4, axis=0)
+    >>> dark_and_bright = np.array([[*range(10, 20), *range(200, 210)]], np.uint8)
     >>> found = segment([dark_and_bright], classes=2)
-    >>> found.labels[0][0].tolist(), found.fractions[1].tolist()
-    ([0, 0, 1, 1], [0.5, 0.5])
+    >>> np.unique(found.labels[0], return_counts=True)[1].tolist(), found.fractions[1].tolist()
+    ([10, 10], [0.5, 0.5])
     """
     from skimage.filters import threshold_multiotsu
 
-    if not 2 <= classes <= MOST:
+    if (classes is None) == (not thresholds):
+        raise InputError("give either --classes or --thresholds")
+    if classes is not None and not 2 <= classes <= MOST:
         raise InputError(f"--classes must be 2 to {MOST}, got {classes}")
+    given = list(thresholds)
+    if given != sorted(set(given)) or any(not 0 <= one < LEVELS - 1 for one in given):
+        raise InputError(f"--thresholds must ascend within 0 to {LEVELS - 2}, got {given}")
     smoothed = [_smoothed(image, smooth) for image in images]
-    counts: Int64 = np.sum(
-        [np.bincount(image.ravel(), minlength=LEVELS) for image in smoothed], axis=0
-    )
+    counts = _counts(smoothed)
     present = int(np.count_nonzero(counts))
-    if present <= classes:
-        raise InputError(
-            f"holds {present} grey values, no more than {classes} phases: it is segmented already, "
-            "or --classes is too large"
-        )
-    found = threshold_multiotsu(hist=(counts, np.arange(LEVELS)), classes=classes)
-    thresholds = tuple(int(threshold) for threshold in found)
-    below = np.cumsum(counts) / counts.sum()
-    shifts = (-SHIFT, 0, SHIFT)
-    edges = np.clip(np.array(thresholds) + np.array(shifts)[:, np.newaxis], 0, LEVELS - 1)
-    fractions = np.diff(below[edges], axis=1, prepend=0.0, append=1.0)
-    levels = np.array(thresholds) + 1
+    if present <= MAX_PHASES:
+        raise InputError(f"holds {present} grey values: it is segmented already, or has no greys")
+    if classes is not None:
+        otsu = threshold_multiotsu(hist=(counts, np.arange(LEVELS)), classes=classes)
+        given = [int(threshold) for threshold in otsu]
+    below = np.append(0, np.cumsum(counts)) / counts.sum()  # of each level, 0 to 256
+    levels = np.array(given) + 1
+    shifted = np.clip(levels + np.array((-SHIFT, 0, SHIFT))[:, np.newaxis], 0, LEVELS)
+    fractions = np.diff(below[shifted], axis=1, prepend=0.0, append=1.0)
     labels = [np.digitize(image, levels).astype(np.uint8) for image in smoothed]
-    return Segmentation(thresholds, labels, fractions)
+    return Segmentation(tuple(given), smoothed, labels, fractions)
+
+
+def _counts(images: Sequence[Grey]) -> Int64:
+    """Pixels of each grey value in all images."""
+    return np.sum([np.bincount(image.ravel(), minlength=LEVELS) for image in images], axis=0)
 
 
 def _smoothed(image: Grey, radius: int) -> Grey:
     from scipy.ndimage import median_filter
 
-    if not 0 <= radius < min(image.shape):
-        raise InputError(f"--smooth must be 0 or more and less than the image, got {radius}")
+    if not 0 <= radius <= WIDEST:
+        raise InputError(f"--smooth must be 0 to {WIDEST} pixels, got {radius}")
+    if not radius:
+        return image
     check_memory(BYTES * image.size, remedy="crop it")
-    smooth: Grey = median_filter(image, size=2 * radius + 1) if radius else image
+    smooth: Grey = median_filter(image, size=2 * radius + 1)
     return smooth
 
 
-def write_image(labels: Grey, found: Segmentation, path: Path) -> None:
+def write_image(found: Segmentation, index: int, path: Path) -> None:
     """Write the phases of an image as a PNG or TIFF of the segmentation's values."""
     from PIL import Image
 
     with replacing(path) as temporary:
-        picture = Image.fromarray(np.array(found.values, np.uint8)[labels])
+        picture = Image.fromarray(np.array(found.values, np.uint8)[found.labels[index]])
         picture.save(temporary, format="PNG" if path.suffix.lower() == ".png" else "TIFF")
 
 
-def write_preview(image: Grey, labels: Grey, found: Segmentation, path: Path) -> None:
-    """Picture the image, its phases, and the grey values with the thresholds."""
+def write_preview(found: Segmentation, index: int, path: Path) -> None:
+    """Picture an image, its phases, and the grey values of all images with the thresholds."""
     from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
 
+    image, labels = found.images[index], found.labels[index]
     step = -(-max(image.shape) // PICTURED)
     figure = Figure(figsize=(13, 4), dpi=100, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
@@ -151,13 +172,14 @@ def write_preview(image: Grey, labels: Grey, found: Segmentation, path: Path) ->
     middle.set_title("phases")
     for axes in (left, middle):
         axes.set_axis_off()
-    counts = np.bincount(image.ravel(), minlength=LEVELS)
+    counts = _counts(found.images)
     edges = (0, *(threshold + 1 for threshold in found.thresholds), LEVELS)
     for k, colour in enumerate(colours):
         span = np.arange(edges[k], edges[k + 1])
         label = f"value {found.values[k]}: {found.fractions[1, k]:.1%}"
         right.bar(span, counts[span], width=1.0, color=colour, label=label)
-    right.set(xlabel="grey value", ylabel="pixels", xlim=(0, LEVELS - 1))
+    of = f"pixels of {len(found.images)} images" if len(found.images) > 1 else "pixels"
+    right.set(xlabel="grey value", ylabel=of, xlim=(0, LEVELS - 1))
     right.legend(frameon=False)
     for side in ("top", "right"):
         right.spines[side].set_visible(False)

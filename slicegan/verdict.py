@@ -67,6 +67,8 @@ def report(run: Run, command: str, *, progress: bool = False) -> Comparison:
 
 def is_current(run: Run) -> bool:
     """Whether the run's folder holds a report on the generator that it holds."""
+    if not (run.folder / FOLDER / "report.html").exists():
+        return False
     try:
         summary = json.loads((run.folder / FOLDER / "summary.json").read_text(encoding="utf-8"))
         return bool(summary[GENERATOR] == _sha256(run))
@@ -88,7 +90,9 @@ def images_of(data: TrainingData, apart: int) -> Iterator[tuple[str, list[Volume
     empty = Volume(nothing, material.spacing, material.unit, material.phases)
     for source in data.sources:
         stacks = [stack.cpu().numpy() for stack in source.images]
-        chosen = [slice_ for stack in stacks for slice_ in stack[len(stack) % apart // 2 :: apart]]
+        chosen = [
+            slice_ for stack in stacks for slice_ in stack[(len(stack) - 1) % apart // 2 :: apart]
+        ]
         for axis in ("",) if source.turns else source.axes:
             layers = [np.expand_dims(labels, axis_index(axis or "z")) for labels in chosen]
             yield axis, [replace(empty, labels=labels) for labels in layers]

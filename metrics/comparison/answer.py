@@ -58,7 +58,12 @@ class Answer:
 
 
 def answer(
-    tests: Sequence[RowTest], phases: Sequence[str], *, margin: float, same_volumes: bool = False
+    tests: Sequence[RowTest],
+    phases: Sequence[str],
+    *,
+    margin: float,
+    same_volumes: bool = False,
+    real: str = "volumes",
 ) -> Answer:
     """Answer from all rows of a comparison.
 
@@ -82,6 +87,8 @@ def answer(
         For the sentence.
     same_volumes : bool
         Both samples are the same data: `same`.
+    real : str
+        What the real sample holds, for the sentence.
 
     References
     ----------
@@ -110,16 +117,16 @@ def answer(
     text = (
         "Undecided: no difference is beyond what chance makes of so many rows, and "
         f"{_share(same, family)} agree within {margin:.3g} of the real value; "
-        f"not known of {_list(unsure)}. {_remedy(unsure)}"
+        f"not known of {_list(unsure)}. {_remedy(unsure, real)}"
     )
     return Answer("undecided", text, frame)
 
 
-def _remedy(unsure: Sequence[RowTest]) -> str:
+def _remedy(unsure: Sequence[RowTest], real: str) -> str:
     """What would decide: a wider margin, if one would, or more data."""
     widest = max(unsure, key=lambda test: np.nan_to_num(test.margin_needed, nan=math.inf))
     if not widest.margin_needed <= WIDEST:
-        return "More or larger volumes would decide."
+        return f"More or larger {real} would decide."
     name = in_words(widest.metric, widest.phase, widest.axis)
     return f"All agree within {widest.margin_needed:.2g} ({name}); more data would say more."
 

@@ -160,28 +160,27 @@ def plan_section_comparison(
 
 def _in_layers(images: Sample | Mapping[str, Sample], model: Volume) -> list[Volume]:
     """Images as volumes of one layer, normal to z or to the axes that they are given for."""
-    if not isinstance(images, Mapping):
-        images = {"z": images}
-    elif missing := [axis for axis in AXES if axis not in images]:
+    by_axis = images if isinstance(images, Mapping) else {"z": images}
+    listed = {
+        axis: [some] if isinstance(some, Volume | np.ndarray) else list(some)
+        for axis, some in by_axis.items()
+    }
+    wanted = AXES if isinstance(images, Mapping) else ("z",)
+    if missing := [axis for axis in wanted if not listed.get(axis)]:
         raise InputError(f"no image for axis {', '.join(missing)}: name those of z, y and x")
-    return [
-        _in_layer(image, axis, model)
-        for axis, some in images.items()
-        for image in ([some] if isinstance(some, Volume | np.ndarray) else some)
-    ]
+    return [_in_layer(image, axis, model) for axis, some in listed.items() for image in some]
 
 
 def _in_layer(image: Volume | NDArray[Any], axis: str, model: Volume) -> Volume:
     index = axis_index(axis)
     if isinstance(image, np.ndarray) and image.ndim == 2:
         return Volume(np.expand_dims(image, index), model.spacing, model.unit)
-    shape = image.shape
-    if not isinstance(image, Volume) or normals(image) != (axis,):
-        raise InputError(
-            f"an image normal to {axis} is expected, a 2D array or a volume of one layer along "
-            f"{axis}, got {shape}"
-        )
-    return image
+    if isinstance(image, Volume) and normals(image) == (axis,):
+        return image
+    raise InputError(
+        f"an image normal to {axis} is expected, a 2D array or a volume of one layer along {axis}, "
+        f"got {getattr(image, 'shape', type(image).__name__)}"
+    )
 
 
 def _check_margin(margin: float) -> None:

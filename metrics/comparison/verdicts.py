@@ -117,7 +117,13 @@ def tabulate(
     return Tables(
         _frame([row for row, _ in judged], TABLE_COLUMNS),
         _frame([row for row, _ in compared], DISTANCE_COLUMNS),
-        answer(tests, phases, margin=margin, same_volumes=paired),
+        answer(
+            tests,
+            phases,
+            margin=margin,
+            same_volumes=paired,
+            real="images" if any(groups) else "volumes",
+        ),
         values,
         _curve_table(*curves, unit),
     )

@@ -106,13 +106,18 @@ def read_greys(paths: Sequence[str]) -> list[NDArray[np.uint8]]:
     Raises
     ------
     InputError
-        As `read_image`.
+        As `read_image`, or if images have different types, whose values mean different greys.
     """
     images = []
     for path in paths:
         with one_line(path, "read", REMEDY):
             images.append(_checked(_read(Path(path), "grey"), "grey"))
-    if all(image.dtype == np.uint8 for image in images):
+    if len(types := {image.dtype.name for image in images}) > 1:
+        raise InputError(
+            f"{' '.join(paths)}: of types {', '.join(sorted(types))}, whose greys are not alike: "
+            "save all with as many bits"
+        )
+    if types == {"uint8"}:
         return images
     low, high = min(image.min() for image in images), max(image.max() for image in images)
     return [_bytes(image, low, high) for image in images]

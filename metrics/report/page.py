@@ -235,7 +235,7 @@ def _remedy(row: Mapping[str, Any]) -> str:
     margin, needed = row["margin_needed"], row.get("needed", math.nan)
     scarcer = "gen." if row["n_gen"] < row["n_real"] else "real"
     known = [f"same within {margin:.2g}"] if margin <= WIDEST else []
-    more = [] if math.isnan(needed) else [f"{needed:.0f} more {scarcer} would decide"]
+    more = [] if math.isnan(needed) else [f"{needed:.0f} more {scarcer} samples would decide"]
     return "; ".join(known + more)
 
 

@@ -124,6 +124,7 @@ def test_one_law_is_not_called_different_and_another_is() -> None:
     volumes = [body(seed) for seed in range(4)]
     same = compared(volumes, image(10))
     assert same.answer.verdict != "differs"
+    assert "More or larger images would decide" in same.answer.sentence
     assert set(same.table.metric) | set(same.distances.metric) == set(SECTION_METRICS) - {
         "interface_length",
         "triple_point_density",
@@ -197,6 +198,11 @@ def test_what_no_section_shows_is_refused() -> None:
     assert "an image normal to z is expected" in refusal(compared, [body(0)], line)
     thin = body(0).crop((slice(1), slice(None), slice(None)))
     assert "is 1 voxels wide, the smallest window 16" in refusal(compared, [thin], image(1))
+    listed = [[0, 1], [1, 0]]
+    assert "got list" in refusal(compared, [body(0)], [listed])
+    empty = {"z": [], "y": image(1), "x": image(2)}
+    assert "no image for axis z" in refusal(compared, [body(0)], empty)
+    assert "no image for axis z" in refusal(compared, [body(0)], [])
     some = {"z": image(1), "y": image(2)}
     assert "no image for axis x: name those of z, y and x" in refusal(compared, [body(0)], some)
 

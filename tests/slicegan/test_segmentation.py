@@ -55,11 +55,23 @@ def test_fractions_with_shifted_thresholds_are_those_of_shifted_images() -> None
     assert found.fractions.sum(axis=1) == pytest.approx([1, 1, 1])
 
 
+def test_a_threshold_at_black_can_be_shifted_below_it() -> None:
+    image = np.tile(np.arange(0, 40, dtype=np.uint8), (40, 1))
+    found = segment([image], thresholds=[1])
+    assert found.fractions[:, 0] == pytest.approx([0, 2 / 40, 4 / 40])
+
+
+def test_given_thresholds_are_taken() -> None:
+    found = segment([photograph(8)], thresholds=[90, 150])
+    assert found.thresholds == (90, 150)
+    assert np.array_equal(found.labels[0], np.digitize(photograph(8), [91, 151]))
+
+
 def test_images_share_their_thresholds() -> None:
     bright = np.full((40, 40), 200, np.uint8)
-    bright[:, :3] = 190
+    bright[:, :20] = np.arange(180, 200)
     found = segment([photograph(8), bright], classes=3)
-    assert set(np.unique(found.labels[1])) == {2}  # alone it would be cut between 190 and 200
+    assert set(np.unique(found.labels[1])) == {2}  # alone it would be cut in two
 
 
 @pytest.fixture
@@ -77,12 +89,12 @@ def test_the_command_writes_phases_and_a_picture(
 ) -> None:
     assert main(["segment", "a.png", "--classes", "3", "--out", "seg.png"]) == 0
     first, thresholds, *shares = capsys.readouterr().out.splitlines()
-    assert first == "seg.png; look at seg_preview.png"
+    assert first == f"seg.png; look at {Path('previews', 'seg.png')}"
     assert thresholds.startswith("thresholds: ") and len(shares) == 3
     assert shares[0].startswith("value 0: ") and "thresholds 2 lower or higher" in shares[0]
     values = read_image("seg.png")  # as phases, as training would
     assert np.mean(values != np.array([0, 128, 255])[PHASES]) < 0.001
-    with Image.open("seg_preview.png") as picture:
+    with Image.open("previews/seg.png") as picture:
         pixels = np.asarray(picture.convert("RGB")) / 255
     for colour in map(np.array, map(to_rgb, phase_colours(3))):
         assert (abs(pixels - colour) < 0.02).all(axis=-1).mean() > 0.01
@@ -90,9 +102,8 @@ def test_the_command_writes_phases_and_a_picture(
 
 def test_several_images_go_into_a_folder(folder: Path) -> None:
     assert main(["segment", "a.png", "b.png", "--classes", "3", "--out", "seg", "--quiet"]) == 0
-    assert {path.name for path in Path("seg").iterdir()} == {
-        *("a.png", "a_preview.png", "b.png", "b_preview.png"),
-    }
+    assert {path.name for path in Path("seg").iterdir()} == {"a.png", "b.png", "previews"}
+    assert {path.name for path in Path("seg/previews").iterdir()} == {"a.png", "b.png"}
 
 
 def test_sixteen_bits_are_scaled_by_all_images_together(folder: Path) -> None:
@@ -107,11 +118,21 @@ def test_sixteen_bits_are_scaled_by_all_images_together(folder: Path) -> None:
         (["a.png", "--classes", "1", "--out", "s.png"], "--classes must be 2 to 5, got 1"),
         (["a.png", "--classes", "9", "--out", "s.png"], "--classes must be 2 to 5, got 9"),
         (["a.png", "--classes", "2", "--smooth", "-1", "--out", "s.png"], "--smooth must be 0"),
+        (["a.png", "--classes", "2", "--smooth", "99", "--out", "s.png"], "--smooth must be 0"),
+        (["a.png", "--out", "s.png"], "give either --classes or --thresholds"),
+        (["a.png", "--thresholds", "9", "5", "--out", "s.png"], "--thresholds must ascend"),
+        (["a.png", "--thresholds", "9", "255", "--out", "s.png"], "--thresholds must ascend"),
+        (["a.png", "--classes", "2", "--out", "a.png"], "a.png is one of the images"),
+        (["a.png", "b.png", "--classes", "2", "--out", "."], "is one of the images"),
+        (["a.png", "deep.npy", "--classes", "2", "--out", "s"], "of types uint16, uint8"),
         (["a.png", "--classes", "2", "--out", "s"], "--out must be .png or .tif"),
         (["a.png", "--classes", "2", "--out", "s.jpg"], "--out must be .png or .tif"),
         (["a.png", "b.png", "--classes", "2", "--out", "s.png"], "of several images a folder"),
         (["a.png", "a.png", "--classes", "2", "--out", "s"], "two images are called a"),
-        (["done.png", "--classes", "3", "--out", "s.png"], "holds 3 grey values, no more than 3"),
+        (
+            ["done.png", "--classes", "3", "--out", "s.png"],
+            "holds 3 grey values: it is segmented already",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
