@@ -21,8 +21,8 @@ manual: $(INSTALLED)  ## write the manual, build/docs/index.html, with notebooks
 	$(BIN)/python -m sphinx -q -W --keep-going docs build/docs
 
 docs: $(INSTALLED)  ## run the notebooks first, so that the manual shows what they draw
-	$(BIN)/python -m nbconvert --execute --to notebook --output-dir build/notebooks notebooks/*.ipynb
-	SLICEGAN_NOTEBOOKS=build/notebooks $(MAKE) manual
+	$(BIN)/python -m nbconvert --execute --to notebook --output-dir $(CURDIR)/build/notebooks notebooks/*.ipynb
+	SLICEGAN_NOTEBOOKS=$(CURDIR)/build/notebooks $(MAKE) manual
 
 clean:  ## remove the virtual environment, the demo and every cache
 	rm -rf $(VENV) demo build docs/gallery docs/api/generated *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
