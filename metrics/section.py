@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from metrics.neighbourhood import (
     count_crossings,
     count_neighbourhood,
 )
-from metrics.surface import UNSEEN
+from metrics.surface import UNSEEN, by_pair, surface_of
 from metrics.volume import AXES, Volume, as_volume, axis_index
 
 
@@ -75,8 +74,7 @@ def boundary_length(volume: Volume | NDArray[Any], *, phase: int | str, normal: 
     True
     """
     v = as_volume(volume)
-    label = v.label(phase)
-    return sum(of for pair, of in boundary_lengths(v, normal=normal).items() if label in pair)
+    return surface_of(boundary_lengths(v, normal=normal), v.label(phase))
 
 
 def triple_point_density(volume: Volume | NDArray[Any], *, normal: str) -> float:
@@ -179,11 +177,7 @@ def lengths_of(v: Volume, crossings: Crossings, normal: str) -> dict[tuple[int, 
     weights = math.pi / 2 * _direction_shares(np.delete(steps, across, axis=1))
     counts = (crossings.pairs + UNSEEN * crossings.returns)[in_plane]
     ordered = np.tensordot(weights / np.linalg.norm(steps, axis=1), counts, axes=1) / v.labels.size
-    both_ways = ordered + ordered.T
-    return {
-        (v.phase_labels[i], v.phase_labels[j]): float(both_ways[i, j])
-        for i, j in combinations(range(len(v.phase_labels)), 2)
-    }
+    return by_pair(v, ordered)
 
 
 def _direction_shares(steps: Float64) -> Float64:

@@ -88,9 +88,9 @@ def interface_areas(
     if estimator == "faces":
         return face_areas(count_neighbourhood(v, periodic=periodic))
     if estimator == "crofton":
-        return _by_pair(v, _crofton(v, periodic, UNSEEN))
+        return by_pair(v, _crofton(v, periodic, UNSEEN))
     if estimator == "crofton_adjacent":
-        return _by_pair(v, _crofton(v, periodic, 0.0))
+        return by_pair(v, _crofton(v, periodic, 0.0))
     known = ", ".join(get_args(Estimator))
     raise InputError(f"estimator must be one of {known}, got {estimator!r}")
 
@@ -134,11 +134,11 @@ def face_areas(counts: Neighbourhood) -> dict[tuple[int, int], float]:
     v = counts.volume
     face_area = v.voxel_volume / np.array(v.spacing)
     total = np.tensordot(face_area, counts.faces, axes=1)
-    return _by_pair(v, total / (v.labels.size * v.voxel_volume))
+    return by_pair(v, total / (v.labels.size * v.voxel_volume))
 
 
 def surface_of(areas: dict[tuple[int, int], float], phase: int) -> float:
-    """Surface of one phase: the sum of its interfaces."""
+    """Surface of one phase, or its boundary on sections: the sum over its pairs."""
     return sum(area for pair, area in areas.items() if phase in pair)
 
 
@@ -159,7 +159,8 @@ def _direction_shares(steps: NDArray[np.float64]) -> NDArray[np.float64]:
     return areas.reshape(2, -1).sum(axis=0) / areas.sum()
 
 
-def _by_pair(v: Volume, ordered: NDArray[np.float64]) -> dict[tuple[int, int], float]:
+def by_pair(v: Volume, ordered: NDArray[np.float64]) -> dict[tuple[int, int], float]:
+    """Both orders of each pair of labels together, from values by ordered pairs of phases."""
     both_ways = ordered + ordered.T
     return {
         (v.phase_labels[i], v.phase_labels[j]): float(both_ways[i, j])

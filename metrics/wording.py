@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from metrics.volume import AXES
+
 MAX_LABEL = 28  # characters
 
 
@@ -24,5 +26,7 @@ def shortened(label: str) -> str:
 def in_words(metric: str, phase: str, axis: str) -> str:
     """Quantity of a row within a sentence, e.g. ``chord length of pore along z``."""
     of = f" of {phase}" if phase else ""
-    along = f" {axis}" if axis.startswith("normal") else f" along {axis}" if axis else ""
-    return f"{readable(metric)}{of}{along}"
+    if not axis:
+        return f"{readable(metric)}{of}"
+    along = "along " if axis in AXES else ""  # or "normal to z"
+    return f"{readable(metric)}{of} {along}{axis}"

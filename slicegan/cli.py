@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
     from slicegan.runs import Run
 
-SEGMENTED = (".png", ".tif", ".tiff")
 FEWER = "ask for fewer or smaller volumes, or filters"
 # What to do where memory does not suffice, and what to say after Ctrl-C.
 ENDINGS = {"compare": (LESS_TO_COMPARE, UNWRITTEN), "measure": (LESS_TO_MEASURE, UNWRITTEN)}
 
+SEGMENTED = (".png", ".tif", ".tiff")  # files of phases
 # Settings that the images decide.
 OF_IMAGES = ("generator.channels", "generator.output", "critic.channels")
 # Options that a run keeps, so that --resume cannot change them.

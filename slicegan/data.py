@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,14 @@ from torch import Tensor
 
 from metrics.io.images import (
     Kind,
-    check_complete,
     check_kind,
     is_volume,
-    label_images,
     read_image,
     read_pages,
     voxel_size,
 )
 from metrics.io.labels import original_values
+from metrics.io.sections import label_images
 from metrics.io.volumes import read, split_path
 from metrics.volume import AXES, InputError, Phase, axis_index, unique_labels
 from slicegan.config import Material
@@ -121,7 +121,7 @@ def load_training_data(
             raise InputError(f"{paths[0]}: a {kind} volume: give 2D images of it, for each axis")
         material, stacks = _from_volume(paths[0], phases, spacing, unit, isotropic)
         pooled = len(AXES) if isotropic else 1
-        files = [TrainingFile(paths[0], _sha256(paths[0]), AXES, pooled)]
+        files = [TrainingFile(paths[0], sha256_of(paths[0]), AXES, pooled)]
     else:
         groups: dict[Axes, list[str]] = (
             _per_axis(images) if isinstance(images, Mapping) else {AXES: paths}
@@ -134,7 +134,7 @@ def load_training_data(
         every = dict.fromkeys(path for paths in groups.values() for path in paths)
         named = {path: _images(path, kind, pages=pages) for path in every}
         material, stacks = _from_images(groups, named, kind, phases, voxel_size(spacing, unit))
-        digests = {path: _sha256(path) for path in every}
+        digests = {path: sha256_of(path) for path in every}
         files = [
             TrainingFile(path, digests[path], axes, len(named[path]))
             for axes in groups
@@ -162,7 +162,7 @@ def _from_volume(
 ) -> tuple[Material, Stacks]:
     """Slices of a volume along each axis: apart, or pooled if it is isotropic."""
     volume = read(path, phases=phases, spacing=spacing, unit=unit)
-    check_complete(volume.phases, {path: unique_labels(volume.labels)}, "label")
+    _check_complete(volume.phases, {path: unique_labels(volume.labels)}, "label")
     labels = torch.from_numpy(np.array(volume.labels, dtype=np.uint8))
     each = {axis: slices(labels[None, None], axis)[0, :, 0] for axis in AXES}
     stacks: Stacks = {(axis,): (stack,) for axis, stack in each.items()}
@@ -190,7 +190,10 @@ def _from_images(
     images = {name: image for some in of_files.values() for name, image in some.items()}
     named: tuple[Phase, ...] = ()
     if kind == "phases":
+        found = {name: unique_labels(image) for name, image in images.items()}
+        _check_alike(found)
         images, named = label_images(images, phases)
+        _check_complete(named, found, "value")
     elif kind == "grey":
         images = {path: image[..., np.newaxis] for path, image in images.items()}
     stacks = {
@@ -202,6 +205,26 @@ def _from_images(
         for axes, paths in groups.items()
     }
     return Material(kind, named, *scale), stacks
+
+
+def _check_alike(found: Mapping[str, Sequence[int]]) -> None:
+    """Raise `InputError` unless all images show the same values."""
+    for (path, values), (other, others) in product(found.items(), repeat=2):
+        if missing := sorted(set(others) - set(values)):
+            raise InputError(
+                f"phase {missing[0]} of {other} is missing in {path}: "
+                "segment both with the same phases"
+            )
+
+
+def _check_complete(phases: Iterable[Phase], found: Mapping[str, list[int]], key: str) -> None:
+    """Raise `InputError` unless every file shows every phase; nothing could be learnt of others."""
+    for (path, values), phase in product(found.items(), phases):
+        if getattr(phase, key) not in values:
+            raise InputError(
+                f"{path}: phase {phase.name!r} (value {phase.value}) has no pixel in it: "
+                "name only the phases that it shows with phases="
+            )
 
 
 def _paths(files: FilePath | Sequence[FilePath]) -> list[str]:
@@ -244,7 +267,7 @@ def _flips(axes: Axes, flips: str) -> tuple[bool, bool]:
     return rows, columns
 
 
-def _sha256(path: str) -> str:
+def sha256_of(path: FilePath) -> str:
     """SHA-256 of a file, or of all files of a folder in the order of their names."""
     location, _ = split_path(path)
     files = sorted(location.iterdir()) if location.is_dir() else [location]

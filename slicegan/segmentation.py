@@ -104,12 +104,12 @@ def segment(
     from skimage.filters import threshold_multiotsu
 
     if (classes is None) == (not thresholds):
-        raise InputError("give either --classes or --thresholds")
+        raise InputError("give either classes or thresholds")
     if classes is not None and not 2 <= classes <= MOST:
-        raise InputError(f"--classes must be 2 to {MOST}, got {classes}")
+        raise InputError(f"classes must be 2 to {MOST}, got {classes}")
     given = list(thresholds)
     if given != sorted(set(given)) or any(not 0 <= one < LEVELS - 1 for one in given):
-        raise InputError(f"--thresholds must ascend within 0 to {LEVELS - 2}, got {given}")
+        raise InputError(f"thresholds must ascend within 0 to {LEVELS - 2}, got {given}")
     smoothed = [_smoothed(image, smooth) for image in images]
     counts = _counts(smoothed)
     present = int(np.count_nonzero(counts))
@@ -135,7 +135,7 @@ def _smoothed(image: Grey, radius: int) -> Grey:
     from scipy.ndimage import median_filter
 
     if not 0 <= radius <= WIDEST:
-        raise InputError(f"--smooth must be 0 to {WIDEST} pixels, got {radius}")
+        raise InputError(f"smooth must be 0 to {WIDEST} pixels, got {radius}")
     if not radius:
         return image
     check_memory(BYTES * image.size, remedy="crop it")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,13 +14,13 @@ from metrics.command.comparing import summarise
 from metrics.comparison.comparing import Comparison, compare_sections
 from metrics.machine.progress import progress_bar
 from metrics.report.page import NOT_IN_SECTIONS, write_report
-from metrics.volume import InputError, Volume, axis_index
+from metrics.volume import Volume, axis_index
 from slicegan.checkpoint import WEIGHTS, load_model
+from slicegan.data import TrainingData, sha256_of
 from slicegan.evaluation import REPORTED
 from slicegan.generation import generate
 
 if TYPE_CHECKING:
-    from slicegan.data import TrainingData
     from slicegan.runs import Run
 
 FOLDER = "report"  # within that of the run
@@ -30,17 +29,15 @@ SEED = 2**61  # those of evaluations and of the choice at the end are larger
 
 
 def report(run: Run, command: str, *, progress: bool = False) -> Comparison:
-    """Compare volumes of fresh seeds with the images of a run, and write the report into it.
+    """Compare volumes of fresh seeds with the images of a run of phases; write the report there.
 
     Of a volume that was learnt from, slices as far apart as a critic's slice is wide stand for all.
 
     Raises
     ------
     InputError
-        If the run is not one of phases, or its images or volumes are too small.
+        If images or volumes are too small.
     """
-    if run.data.material.kind != "phases":
-        raise InputError(f"{run.folder}: only phases can be compared, not {run.data.material.kind}")
     start = perf_counter()
     model = load_model(run.folder)
     seeds = range(SEED, SEED + REPORTED)
@@ -60,7 +57,7 @@ def report(run: Run, command: str, *, progress: bool = False) -> Comparison:
         gen_names=names,
         real_names=paths if len(paths) == len(every) else (),
         summary=summarise(comparison, command, [NOT_IN_SECTIONS], perf_counter() - start)
-        | {GENERATOR: _sha256(run)},
+        | {GENERATOR: sha256_of(run.folder / WEIGHTS)},
     )
     return comparison
 
@@ -71,13 +68,9 @@ def is_current(run: Run) -> bool:
         return False
     try:
         summary = json.loads((run.folder / FOLDER / "summary.json").read_text(encoding="utf-8"))
-        return bool(summary[GENERATOR] == _sha256(run))
+        return bool(summary[GENERATOR] == sha256_of(run.folder / WEIGHTS))
     except (OSError, ValueError, KeyError, TypeError):
         return False
-
-
-def _sha256(run: Run) -> str:
-    return hashlib.sha256((run.folder / WEIGHTS).read_bytes()).hexdigest()
 
 
 def images_of(data: TrainingData, apart: int) -> Iterator[tuple[str, list[Volume]]]:

@@ -13,7 +13,7 @@ Writes ``coverage.md`` (answers, and verdicts on the two-point correlation) and
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -23,6 +23,7 @@ import pandas as pd
 
 from benchmarks.script import Script
 from benchmarks.tables import write_result
+from metrics.command.arguments import Parser
 from metrics.comparison.measuring import Measured, Question, measure_all
 from metrics.comparison.verdicts import Tables, tabulate
 from metrics.description import COMPARED_METRICS, CURVE
@@ -93,7 +94,10 @@ LAWS = (
 )
 
 
-def judge_pair(pair: int, law: Law, seed: int) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+Judged = tuple[list[dict[str, Any]], pd.DataFrame]  # answers, and rows of two samples of one law
+
+
+def judge_pair(pair: int, law: Law, seed: int) -> Judged:
     """Answers on two samples of one law and of different ones; rows of those of one law."""
     seeds = iter(np.random.default_rng([seed, pair]).integers(2**31, size=4 * 16).tolist())
     gen, real = (_measured(law.sample(seeds), COMPARED_METRICS) for _ in range(2))
@@ -117,19 +121,22 @@ def judge_pair(pair: int, law: Law, seed: int) -> tuple[list[dict[str, Any]], pd
         }
         name = law.name(count)
         for case, tables in found.items():
-            s2 = tables.distances.verdict
-            answers.append(
-                {
-                    "law": name,
-                    "case": case,
-                    "answer": tables.answer.verdict,
-                    "quantities": len(tables.answer.tests),
-                    "s2 same": (s2 == "same").mean(),
-                    "s2 differs": (s2 == "differs").mean(),
-                }
-            )
+            answers.append(answered(name, case, tables))
         rows.append(one.table.assign(law=name))
     return answers, pd.concat(rows)
+
+
+def answered(law: str, case: str, tables: Tables) -> dict[str, Any]:
+    """The answer on a pair, and how often S2 of a phase and axis is the same, and differs."""
+    s2 = tables.distances.verdict
+    return {
+        "law": law,
+        "case": case,
+        "answer": tables.answer.verdict,
+        "quantities": len(tables.answer.tests),
+        "s2 same": (s2 == "same").mean(),
+        "s2 differs": (s2 == "differs").mean(),
+    }
 
 
 def _measured(volumes: list[Volume], names: tuple[str, ...]) -> list[Measured]:
@@ -156,7 +163,7 @@ def summarise_answers(answers: pd.DataFrame) -> pd.DataFrame:
     for (law, case), of in answers.groupby(["law", "case"], sort=False):
         line: dict[str, Any] = {
             "samples": law,
-            "generated": case,
+            "case": case,
             "quantities": of.quantities.max(),
         }
         for verdict in ("differs", "same"):
@@ -185,20 +192,34 @@ def summarise_rows(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = SCRIPT.parser()
-    parser.add_argument("--pairs", type=int, default=200, help="of each law (%(default)s)")
+def parser_of(script: Script, *, pairs: int) -> Parser:
+    """Parser of a script that judges so many pairs of each law, unless told otherwise."""
+    parser = script.parser()
+    parser.add_argument("--pairs", type=int, default=pairs, help="of each law (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=-1, help="processes (all cores)")
-    return SCRIPT.run(parser, argv, work)
+    return parser
+
+
+def judged(
+    judge: Callable[..., Judged], laws: Sequence[Any], args: argparse.Namespace
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Summaries of the answers and of the rows of all pairs of each law."""
+    from tqdm import tqdm
+
+    jobs = [(pair, law, args.seed) for law in laws for pair in range(args.pairs)]
+    found = in_parallel(judge, jobs, args.workers)
+    answers, rows = zip(*tqdm(found, total=len(jobs), unit="pair"), strict=True)
+    every = pd.DataFrame([answer for of in answers for answer in of])
+    return summarise_answers(every), summarise_rows(pd.concat(rows))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return SCRIPT.run(parser_of(SCRIPT, pairs=200), argv, work)
 
 
 def work(args: argparse.Namespace, command: str) -> int:
-    from tqdm import tqdm
-
-    jobs = [(pair, law, args.seed) for law in LAWS for pair in range(args.pairs)]
-    judged = in_parallel(judge_pair, jobs, args.workers)
-    answers, rows = zip(*tqdm(judged, total=len(jobs), unit="pair"), strict=True)
+    answers, rows = judged(judge_pair, LAWS, args)
     text = (
         f"{args.pairs} pairs of samples of sub-volumes of {SIDE}^3 voxels, windows of Gaussian "
         f"random fields, all metrics of `compare`, margin {MARGIN:.0%}; in % of the pairs"
@@ -209,14 +230,14 @@ def work(args: argparse.Namespace, command: str) -> int:
         "How often the answer is right",
         f"{text} (`S2 rows`: of pairs, phases and axes). Of one law the answer may be `differs` in "
         "5 % of the pairs; `x 1.1` and `x 1.2` scale its surfaces and diffusivities.",
-        summarise_answers(pd.DataFrame([answer for of in answers for answer in of])),
+        answers,
         facts,
     )
     write_result(
         args.out / "coverage_rows",
         "Coverage of the intervals, verdicts of single quantities",
         f"{text}, phases and axes. Both samples are of one law: 95 % should cover.",
-        summarise_rows(pd.concat(rows)),
+        rows,
         facts,
     )
     print((args.out / "coverage.md").read_text(encoding="utf-8"))

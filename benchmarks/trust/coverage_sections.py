@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,12 +19,11 @@ from numpy.typing import NDArray
 
 from benchmarks.script import Script
 from benchmarks.tables import write_result
-from benchmarks.trust.coverage import summarise_answers, summarise_rows
+from benchmarks.trust.coverage import Judged, answered, judged, parser_of
 from metrics.comparison.measuring import Measured, measure_volume
 from metrics.comparison.plan import plan_section_comparison
 from metrics.comparison.sections import in_every_direction
 from metrics.comparison.verdicts import tabulate
-from metrics.machine.workers import in_parallel
 from metrics.shapes import gaussian_random_field, plurigaussian
 from metrics.volume import Volume
 
@@ -79,7 +77,7 @@ class Law:
 LAWS = (Law(2.5), Law(5.0), Law(2.5, (0.4, 0.3, 0.3)))
 
 
-def judge_pair(pair: int, law: Law, seed: int) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+def judge_pair(pair: int, law: Law, seed: int) -> Judged:
     """Answers on volumes against images of their law and of others; rows of those of one law."""
     seeds = np.random.default_rng([seed, pair]).integers(2**31, size=VOLUMES + 1).tolist()
     volumes = [law.window((SIDE,) * 3, of) for of in seeds[:VOLUMES]]
@@ -108,49 +106,31 @@ def judge_pair(pair: int, law: Law, seed: int) -> tuple[list[dict[str, Any]], pd
             seed=pair,
             groups=plan.sampling.groups,
         )
-        s2 = tables.distances.verdict
-        answers.append(
-            {
-                "law": law.name,
-                "case": case,
-                "answer": tables.answer.verdict,
-                "quantities": len(tables.answer.tests),
-                "s2 same": (s2 == "same").mean(),
-                "s2 differs": (s2 == "differs").mean(),
-            }
-        )
+        answers.append(answered(law.name, case, tables))
         if case == "one law":
             rows = tables.table.assign(law=law.name)
     return answers, rows
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = SCRIPT.parser()
-    parser.add_argument("--pairs", type=int, default=100, help="of each law (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=-1, help="processes (all cores)")
-    return SCRIPT.run(parser, argv, work)
+    return SCRIPT.run(parser_of(SCRIPT, pairs=100), argv, work)
 
 
 def work(args: argparse.Namespace, command: str) -> int:
-    from tqdm import tqdm
-
-    jobs = [(pair, law, args.seed) for law in LAWS for pair in range(args.pairs)]
-    judged = in_parallel(judge_pair, jobs, args.workers)
-    answers, rows = zip(*tqdm(judged, total=len(jobs), unit="pair"), strict=True)
+    answers, rows = judged(judge_pair, LAWS, args)
     facts = {"command": command, "seed": args.seed, "pairs": args.pairs}
     write_result(
         args.out / "coverage_sections",
         "How often volumes against one image get the right answer",
         f"{SCRIPT.text}\n\nIn % of the pairs (S2: of pairs, phases and axes), margin {MARGIN:.0%}.",
-        summarise_answers(pd.DataFrame([answer for of in answers for answer in of])),
+        answers,
         facts,
     )
     write_result(
         args.out / "coverage_sections_rows",
         "Volumes against one image: coverage of the intervals",
         f"{SCRIPT.text}\n\nBoth samples are of one law: 95 % should cover.",
-        summarise_rows(pd.concat(rows)),
+        rows,
         facts,
     )
     print((args.out / "coverage_sections.md").read_text(encoding="utf-8"))

@@ -261,6 +261,7 @@ def carry_out(plan: Plan, *, progress: bool = False, cache: Path | None = None) 
         isotropic=plan.isotropic,
         seed=plan.seed,
         groups=sampling.groups,
+        real="images" if plan.sections else "volumes",
     )
     if tables.table.empty and tables.distances.empty:
         names = ", ".join(question.metrics) or "no metric"

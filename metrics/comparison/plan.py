@@ -6,19 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from metrics.comparison.measuring import Question, affordable_workers
 from metrics.comparison.samples import Sample, first_of, match
-from metrics.comparison.sections import plan_sections
+from metrics.comparison.sections import in_layers, plan_sections
 from metrics.comparison.subvolumes import Sampling, plan_subvolumes
 from metrics.description import ALL_METRICS, COMPARED_METRICS, SECTION_METRICS, known_metrics
 from metrics.intervals import CONFIDENCE
 from metrics.lags import check_max_lag
-from metrics.section import normals
 from metrics.solver.methods import check_solver
-from metrics.volume import AXES, InputError, Volume, axis_index
+from metrics.volume import InputError, Volume
 
 
 @dataclass(frozen=True)
@@ -132,7 +128,7 @@ def plan_section_comparison(
 ) -> Plan:
     """Decide how volumes are compared with images; arguments, errors as in `compare_sections`."""
     by_axis = isinstance(images, Mapping)
-    of_gen, of_real = match(gen, _in_layers(images, first_of(gen)))
+    of_gen, of_real = match(gen, in_layers(images, first_of(gen)))
     if not by_axis and len(set(of_real[0].spacing)) > 1:
         raise InputError(
             f"an image stands for every axis, but voxels are {of_real[0].spacing}: give images for "
@@ -155,31 +151,6 @@ def plan_section_comparison(
         seed=seed,
         workers=affordable_workers(sampling.shape, len(of_real[0].phases), question, workers),
         sections="axes" if by_axis else "any",
-    )
-
-
-def _in_layers(images: Sample | Mapping[str, Sample], model: Volume) -> list[Volume]:
-    """Images as volumes of one layer, normal to z or to the axes that they are given for."""
-    by_axis = images if isinstance(images, Mapping) else {"z": images}
-    listed = {
-        axis: [some] if isinstance(some, Volume | np.ndarray) else list(some)
-        for axis, some in by_axis.items()
-    }
-    wanted = AXES if isinstance(images, Mapping) else ("z",)
-    if missing := [axis for axis in wanted if not listed.get(axis)]:
-        raise InputError(f"no image for axis {', '.join(missing)}: name those of z, y and x")
-    return [_in_layer(image, axis, model) for axis, some in listed.items() for image in some]
-
-
-def _in_layer(image: Volume | NDArray[Any], axis: str, model: Volume) -> Volume:
-    index = axis_index(axis)
-    if isinstance(image, np.ndarray) and image.ndim == 2:
-        return Volume(np.expand_dims(image, index), model.spacing, model.unit)
-    if isinstance(image, Volume) and normals(image) == (axis,):
-        return image
-    raise InputError(
-        f"an image normal to {axis} is expected, a 2D array or a volume of one layer along {axis}, "
-        f"got {getattr(image, 'shape', type(image).__name__)}"
     )
 
 
@@ -206,10 +177,10 @@ def check_section_metrics(metrics: Sequence[str] | None) -> tuple[str, ...]:
     """Likewise of sections: `SECTION_METRICS` are what a section shows."""
     if metrics is None:
         return SECTION_METRICS
-    unseen = [name for name in known_metrics(metrics, ALL_METRICS) if name not in SECTION_METRICS]
-    if unseen:
+    names = known_metrics(metrics, ALL_METRICS)
+    if unseen := [name for name in names if name not in SECTION_METRICS]:
         raise InputError(
             f"no section shows {unseen[0]}: choose from {', '.join(SECTION_METRICS)}, or compare "
             "with a volume"
         )
-    return known_metrics(metrics, SECTION_METRICS)
+    return names

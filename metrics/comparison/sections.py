@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from metrics.arrays import Float64
-from metrics.comparison.measuring import Curve, Measured
+from metrics.comparison.measuring import Measured
+from metrics.comparison.samples import Sample
 from metrics.comparison.subvolumes import (
     SMALLEST,
     WANTED,
@@ -18,9 +20,9 @@ from metrics.comparison.subvolumes import (
     cut_all,
     draw,
 )
-from metrics.description import Row, across
+from metrics.description import across
 from metrics.section import normals
-from metrics.volume import AXES, InputError, Volume
+from metrics.volume import AXES, InputError, Volume, axis_index
 
 PLANES = 8  # of a generated cube, normal to each axis
 
@@ -53,10 +55,10 @@ def plan_sections(
     Raises
     ------
     InputError
-        If an image has several layers, an image or a volume is smaller than a window, or samples
-        or seed are out of range.
+        If an image or a volume is smaller than a window, or samples or seed are out of range.
     """
-    by_normal = _by_normal(images)
+    by_normal = {axis: [v for v in images if normals(v) == (axis,)] for axis in AXES}
+    by_normal = {axis: some for axis, some in by_normal.items() if some}
     sides = [n for v in gen for n in v.shape] + [n for v in images for n in v.shape if n > 1]
     limit = min(sides)
     if limit < SMALLEST:
@@ -90,39 +92,26 @@ def plan_sections(
     )
 
 
-def _by_normal(images: Sequence[Volume]) -> dict[str, list[Volume]]:
-    """Images by the axis that they are normal to."""
-    if odd := [v.shape for v in images if len(normals(v)) != 1]:
-        raise InputError(f"an image of one layer is expected, got {odd[0]} voxels")
-    found = {axis: [v for v in images if normals(v) == (axis,)] for axis in AXES}
-    return {axis: some for axis, some in found.items() if some}
-
-
 def _windows(
     by_normal: Mapping[str, Sequence[Volume]], side: int, samples: int, seed: int
 ) -> tuple[list[tuple[int, Volume]], int]:
-    """Windows with their numbers, and how many there are: an image for two axes is one sample."""
-    found: list[tuple[int, Volume]] = []
-    starts: dict[str, int] = {}
-    available, next_ = 0, 0
+    """Windows with their numbers, and how many there are.
+
+    The same window of a picture that stands for several axes has one number: it is one sample.
+    """
+    numbers: dict[tuple[bytes, int], int] = {}
+    found, available = [], set()
     for axis, some in by_normal.items():
-        all_windows = cut_all(some, window(axis, side))
-        drawn = draw(all_windows, samples, seed)
-        same = [other for other in starts if _same_images(by_normal[other], some)]
-        if not same:
-            available += len(all_windows)
-            next_ += len(drawn)
-        starts[axis] = starts[same[0]] if same else next_ - len(drawn)
-        found += enumerate(drawn, starts[axis])
-    return found, available
-
-
-def _same_images(some: Sequence[Volume], others: Sequence[Volume]) -> bool:
-    """Whether images of two axes are the same pictures."""
-    return len(some) == len(others) and all(
-        np.array_equal(a.labels.squeeze(), b.labels.squeeze())
-        for a, b in zip(some, others, strict=True)
-    )
+        shape = window(axis, side)
+        cut = [
+            ((picture, place), block)
+            for picture, v in ((v.labels.tobytes(), v) for v in some)
+            for place, block in enumerate(cut_all([v], shape))
+        ]
+        available |= {key for key, _ in cut}
+        for key, block in draw(cut, samples, seed):
+            found.append((numbers.setdefault(key, len(numbers)), block))
+    return found, len(available)
 
 
 def window(normal: str, side: int) -> Shape:
@@ -146,36 +135,56 @@ def sections_of(cube: Volume) -> list[Volume]:
 def in_every_direction(measured: Measured) -> Measured:
     """What was measured on an isotropic image, normal to z, as if on one normal to each axis.
 
-    Rows and columns count alike along all axes.
+    Rows and columns count alike along all axes: what is measured along either stands along each,
+    and `tabulate` takes the mean of what one sample has twice.
     """
-    normal = "z"
-    along = [axis for axis in AXES if axis != normal]
-    rows: dict[tuple[str, str], list[Row]] = {}
-    found = []
-    for row in measured.rows:
-        if row.axis in along:
-            rows.setdefault((row.metric, row.phase), []).append(row)
-        elif row.axis == across(normal):
-            found += [row._replace(axis=across(axis)) for axis in AXES]
-        elif not row.axis:
-            found.append(row)
-    for both in rows.values():
-        mean = _mean([row.value for row in both])
-        found += [both[0]._replace(axis=axis, value=mean) for axis in AXES]
-    curves: dict[str, list[Curve]] = {}
-    every = []
-    for curve in measured.curves:
-        if curve.axis in along:
-            curves.setdefault(curve.phase, []).append(curve)
-        else:
-            every += [curve._replace(axis=across(axis)) for axis in AXES]
-    for of_phase in curves.values():
-        values: Float64 = np.mean([curve.value for curve in of_phase], axis=0)
-        every += [of_phase[0]._replace(axis=axis, value=values) for axis in AXES]
-    return measured._replace(rows=found, curves=every)
+    return measured._replace(
+        rows=[row._replace(axis=axis) for row in measured.rows for axis in _everywhere(row.axis)],
+        curves=[
+            curve._replace(axis=axis)
+            for curve in measured.curves
+            for axis in _everywhere(curve.axis)
+        ],
+    )
 
 
-def _mean(values: Sequence[float]) -> float:
-    """Mean of the values that are defined; nan if none is."""
-    known = [value for value in values if value == value]
-    return sum(known) / len(known) if known else float("nan")
+def _everywhere(axis: str) -> Sequence[str]:
+    """Axes for which a quantity of an isotropic image stands that has this one."""
+    if not axis:
+        return [axis]
+    if axis == across("z"):
+        return [across(each) for each in AXES]
+    return AXES if axis != "z" else []  # no line of the image lies along z
+
+
+def in_layers(images: Sample | Mapping[str, Sample], model: Volume) -> list[Volume]:
+    """Images as volumes of one layer, normal to z or to the axes that they are given for.
+
+    Pixels of arrays are voxels of `model`.
+
+    Raises
+    ------
+    InputError
+        If an axis has no image, or one is no image.
+    """
+    by_axis = images if isinstance(images, Mapping) else {"z": images}
+    listed = {
+        axis: [some] if isinstance(some, Volume | np.ndarray) else list(some)
+        for axis, some in by_axis.items()
+    }
+    wanted = AXES if isinstance(images, Mapping) else ("z",)
+    if missing := [axis for axis in wanted if not listed.get(axis)]:
+        raise InputError(f"no image for axis {', '.join(missing)}: name those of z, y and x")
+    return [_in_layer(image, axis, model) for axis, some in listed.items() for image in some]
+
+
+def _in_layer(image: Volume | NDArray[Any], axis: str, model: Volume) -> Volume:
+    index = axis_index(axis)
+    if isinstance(image, np.ndarray) and image.ndim == 2:
+        return Volume(np.expand_dims(image, index), model.spacing, model.unit)
+    if isinstance(image, Volume) and normals(image) == (axis,):
+        return image
+    raise InputError(
+        f"an image normal to {axis} is expected, a 2D array or a volume of one layer along {axis}, "
+        f"got {getattr(image, 'shape', type(image).__name__)}"
+    )

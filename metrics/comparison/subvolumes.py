@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +15,7 @@ WANTED = 8  # sub-volumes a sample, where the volumes are large enough
 SMALLEST = 16  # voxels a side
 
 Shape = tuple[int, int, int]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def _cut(volume: Volume, shape: Shape) -> list[Volume]:
     ]
 
 
-def draw(blocks: list[Volume], samples: int, seed: int) -> list[Volume]:
+def draw(blocks: list[T], samples: int, seed: int) -> list[T]:
     """So many of the blocks at most, at random and in their order."""
     if len(blocks) <= samples:
         return blocks

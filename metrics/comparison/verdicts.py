@@ -100,11 +100,12 @@ def tabulate(
     isotropic: bool = False,
     seed: int = 0,
     groups: tuple[Sequence[int], Sequence[int]] = ((), ()),
+    real: str = "volumes",
 ) -> Tables:
     """Compare sub-volumes already measured; parameters and errors as in `compare`.
 
     Those of gen, or of real, that have one number in `groups` are averaged first: they are one
-    sample.
+    sample. `real` is what the real sample holds, for the sentence of the answer.
     """
     values = _values(of_gen, of_real, groups)
     if isotropic:
@@ -117,13 +118,7 @@ def tabulate(
     return Tables(
         _frame([row for row, _ in judged], TABLE_COLUMNS),
         _frame([row for row, _ in compared], DISTANCE_COLUMNS),
-        answer(
-            tests,
-            phases,
-            margin=margin,
-            same_volumes=paired,
-            real="images" if any(groups) else "volumes",
-        ),
+        answer(tests, phases, margin=margin, same_volumes=paired, real=real),
         values,
         _curve_table(*curves, unit),
     )

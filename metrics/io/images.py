@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import product
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 
 from metrics.files import one_line
 from metrics.io.blur import check_lossy
-from metrics.io.labels import label_values
 from metrics.io.pictures import SUFFIXES, read_picture
 from metrics.io.tiff import JPEG as TIFF_JPEG
 from metrics.io.tiff import damage_refused
@@ -23,9 +21,6 @@ from metrics.units import normal_unit
 from metrics.volume import (
     MAX_PHASES,
     InputError,
-    Phase,
-    Volume,
-    axis_index,
     check_spacing,
     unique_labels,
 )
@@ -147,85 +142,6 @@ def _checked(pixels: NDArray[Any], kind: Kind) -> NDArray[Any]:
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise InputError("holds NaN or infinite values: fill or cut them away")
     return pixels
-
-
-def read_sections(
-    files: Mapping[str, Sequence[str]],
-    *,
-    phases: Mapping[str, int] | None = None,
-    spacing: Sequence[float] | float | None = None,
-    unit: str | None = None,
-) -> dict[str, list[Volume]]:
-    """Read segmented images of one material as volumes of one layer, by the axis normal to them.
-
-    Parameters
-    ----------
-    files : mapping of str to sequence of str
-        Paths of the images normal to each axis.
-    phases : mapping of str to int, optional
-        Name and value in the files of every phase, in label order, also of one that an image lacks;
-        by default all values found.
-    spacing : (float, float, float) or float, optional
-        Edge lengths of a voxel in z, y, x, in `unit`; without them pixels are units.
-    unit : str, optional
-        Length unit.
-
-    Raises
-    ------
-    InputError
-        If an image cannot be read or shows a phase that is not named.
-    """
-    size, name = voxel_size(spacing, unit)
-    images = {path: read_image(path) for paths in files.values() for path in paths}
-    labels, known = label_images(images, phases, complete=False)
-    return {
-        axis: [
-            Volume(np.expand_dims(labels[path], axis_index(axis)), size, name, known)
-            for path in paths
-        ]
-        for axis, paths in files.items()
-    }
-
-
-def label_images(
-    images: Mapping[str, NDArray[Any]], phases: Mapping[str, int] | None, *, complete: bool = True
-) -> tuple[dict[str, NDArray[Any]], tuple[Phase, ...]]:
-    """Labels of every image (H, W) by its name; each must show every phase if `complete`.
-
-    Raises
-    ------
-    InputError
-        If one lacks a phase and must not, or `phases` does not name the values.
-    """
-    found = {path: unique_labels(image) for path, image in images.items()}
-    every = sorted({value for values in found.values() for value in values})
-    if not complete and phases is None and any(values != every for values in found.values()):
-        phases = {str(value): value for value in every}
-    for (path, values), (other, others) in product(found.items() if complete else (), repeat=2):
-        if missing := sorted(set(others) - set(values)):
-            raise InputError(
-                f"phase {missing[0]} of {other} is missing in {path}: "
-                "segment both with the same phases"
-            )
-    labels: dict[str, NDArray[Any]] = {}
-    named: tuple[Phase, ...] = ()
-    for path, image in images.items():
-        with one_line(path, "read", "segment it first"):
-            stack, named = label_values(image[np.newaxis], phases, [])
-            labels[path] = stack[0]
-    if complete:
-        check_complete(named, found, "value")
-    return labels, named
-
-
-def check_complete(phases: Iterable[Phase], found: Mapping[str, list[int]], key: str) -> None:
-    """Raise `InputError` unless every file shows every phase; nothing could be learnt of others."""
-    for (path, values), phase in product(found.items(), phases):
-        if getattr(phase, key) not in values:
-            raise InputError(
-                f"{path}: phase {phase.name!r} (value {phase.value}) has no pixel in it: "
-                "name only the phases that it shows with phases="
-            )
 
 
 def voxel_size(

@@ -14,9 +14,17 @@ from PIL import Image
 from benchmarks import demo, export
 from benchmarks.speed import comparing, counting, diffusivity
 from benchmarks.tables import markdown, write_result
-from benchmarks.trust import coverage, real_pairs
+from benchmarks.trust import coverage, coverage_sections, real_pairs, sections_against_volumes
 from benchmarks.validation import readme_pictures
-from metrics import ALL_METRICS, TABLE_COLUMNS, read, volume_fraction, write
+from metrics import (
+    ALL_METRICS,
+    SECTION_METRICS,
+    TABLE_COLUMNS,
+    Volume,
+    read,
+    volume_fraction,
+    write,
+)
 from metrics.shapes import gaussian_random_field, plurigaussian
 from metrics.volume import InputError
 from slicegan.generation import generate
@@ -80,12 +88,32 @@ def test_coverage_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert table.iloc[:, 0].unique().tolist() == [
         *(laws[0].name(3), laws[0].name(2), laws[1].name(8))
     ]
-    assert set(table.generated) == {
-        *("one law", "one law, isotropic", "x 1.1", "x 1.2", "length x 1.6")
-    }
+    assert set(table.case) == {*("one law", "one law, isotropic", "x 1.1", "x 1.2", "length x 1.6")}
     rows = pd.read_csv(tmp_path / "coverage_rows.csv")
     assert "tpb_density" in set(rows.metric)
     assert "--pairs 1" in (tmp_path / "coverage.md").read_text()
+
+
+def test_coverage_of_images_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coverage_sections, "LAWS", (coverage_sections.Law(2.0),))
+    with parallel_config(backend="sequential"):
+        assert coverage_sections.main(["--pairs", "1", "--out", str(tmp_path)]) == 0
+    table = pd.read_csv(tmp_path / "coverage_sections.csv").set_index("case")
+    assert table["answer differs"]["one law"] == 0
+    assert table["answer differs"]["length x 1.3"] == 100
+    rows = pd.read_csv(tmp_path / "coverage_sections_rows.csv")
+    assert set(rows.metric) | {"two_point_correlation"} == set(SECTION_METRICS) - {
+        *("interface_length", "triple_point_density"),
+    }
+
+
+def test_an_image_and_the_volume_it_is_of_are_both_asked() -> None:
+    def body(seed: int, length: float) -> Volume:
+        return gaussian_random_field((48,) * 3, correlation_length=length, seed=seed).volume
+
+    pair = sections_against_volumes.Pair("a", "b", [body(0, 4.0)], body(1, 1.5), isotropic=True)
+    found = sections_against_volumes.judged(pair, workers=1)
+    assert (found["answer by image"], found["answer by volume"]) == ("differs", "differs")
 
 
 def test_other_laws_are_told_apart_and_one_law_is_not() -> None:
