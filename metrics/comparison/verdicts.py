@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from metrics.arrays import Float64
 from metrics.comparison.answer import Answer, RowTest, answer
 from metrics.comparison.bands import judge_curves, noise_floor
-from metrics.description import CURVE, Row
+from metrics.description import CURVE, Row, across
 from metrics.intervals import (
     CONFIDENCE,
     Estimate,
@@ -25,6 +25,7 @@ from metrics.intervals import (
     mean_interval,
     verdict,
 )
+from metrics.volume import AXES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +51,7 @@ BOUNDS = {
     "euler_density": (-np.inf, np.inf),
 }
 NOT_NEGATIVE = (0.0, np.inf)
+AXIS_ORDER = ("", *AXES, *map(across, AXES))
 UNKNOWN = Interval(np.nan, np.nan, np.nan)
 
 
@@ -235,7 +237,10 @@ def _values(
     if not any(groups):
         return values
     keys = [column for column in values.columns if column != "value"]
-    return values.groupby(keys, sort=False)["value"].mean().reset_index()[list(values.columns)]
+    means = values.groupby(keys, sort=False)["value"].mean().reset_index()[list(values.columns)]
+    # Sections normal to one axis come after all of another: metric by metric, as of volumes.
+    places = {name: place for place, name in enumerate(means["metric"].unique())}
+    return means.sort_values("metric", key=lambda of: of.map(places), kind="stable")
 
 
 def _mean_of_axes(values: pd.DataFrame) -> pd.DataFrame:
@@ -284,18 +289,20 @@ Stacks = dict[tuple[str, str], Stack]
 
 
 def stack_curves(measured: list[Measured], groups: Sequence[int] = ()) -> Stacks:
-    """Two-point correlations of sub-volumes, of each phase and axis (empty: radial)."""
+    """Two-point correlations of sub-volumes, of each phase and axis (empty: radial), in order."""
     found: dict[tuple[str, str], list[tuple[int, Curve]]] = {}
     for group, of_block in zip(groups or range(len(measured)), measured, strict=True):
         for curve in of_block.curves:
             found.setdefault((curve.phase, curve.axis), []).append((group, curve))
+    phases = list(dict.fromkeys(phase for phase, _ in found))
+    keys = sorted(found, key=lambda key: (phases.index(key[0]), AXIS_ORDER.index(key[1])))
     return {
         key: Stack(
-            some[0][1].r,
-            np.array([curve.value for _, curve in some]),
-            np.array([group for group, _ in some]),
+            found[key][0][1].r,
+            np.array([curve.value for _, curve in found[key]]),
+            np.array([group for group, _ in found[key]]),
         )
-        for key, some in found.items()
+        for key in keys
     }
 
 

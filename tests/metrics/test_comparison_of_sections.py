@@ -192,6 +192,16 @@ def test_three_phases_have_lines_and_points() -> None:
     assert "boundary_length" not in set(found.answer.tests.metric)  # sums of the lines
 
 
+def test_rows_stand_metric_by_metric_and_curves_phase_by_phase() -> None:
+    found = compared([body(0)], image(1), metrics=CHEAP)
+    normal = [f"normal to {axis}" for axis in AXES]
+    rows = list(zip(found.table.metric, found.table.axis, strict=True))
+    expected = [("volume_fraction", "")] * 2 + [("boundary_length", axis) for axis in normal]
+    assert rows == expected
+    assert found.distances.axis.tolist() == [*AXES, *normal]
+    assert found.curves.axis.unique().tolist() == [*AXES, *normal]
+
+
 def test_what_no_section_shows_is_refused() -> None:
     said = refusal(compared, [body(0)], image(1), metrics=["effective_diffusivity"])
     assert "no section shows effective_diffusivity" in said
