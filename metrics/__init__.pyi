@@ -2,6 +2,9 @@
 from .io.volumes import read, write
 from .volume import AXES, InputError, Phase, Volume, as_volume
 
+# Look at a volume
+from .report.views import render, show
+
 # One volume: all of it as a table, then one quantity a line
 from .description import ALL_METRICS, DEFAULT_METRICS, METRICS, SECTION_METRICS, describe
 from .fraction import fraction_profile, volume_fraction
@@ -11,6 +14,7 @@ from .section import (
     boundary_length,
     boundary_lengths,
     section_euler_density,
+    section_thickness,
     triple_point_density,
 )
 from .correlation import TwoPoint, two_point_correlation, two_point_map
@@ -75,8 +79,11 @@ __all__ = [
     "peak_bytes",
     "percolation",
     "read",
+    "render",
     "representativity",
     "section_euler_density",
+    "section_thickness",
+    "show",
     "specific_surface_area",
     "through_mask",
     "tpb_density",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -94,8 +95,15 @@ def chord_length(volume: Volume | NDArray[Any], *, phase: int | str, axis: str) 
     ([0, 1, 0, 0, 0, 0], 1)
     """
     v = as_volume(volume)
+    label = v.label(phase)
+    axis_index(axis)
+    return chords_of(v, count_runs(v, [label], [axis])[label, axis], axis)
+
+
+def chords_of(v: Volume, runs: Runs, axis: str) -> Chords:
+    """Chord lengths from runs already counted."""
     step = v.spacing[axis_index(axis)]
-    complete, cut = runs_along(v, phase, axis)
+    complete, cut = runs
     n = len(complete) - 1
     lines = v.labels.size // n
     fraction = np.arange(n + 1) @ (complete + cut) / v.labels.size
@@ -106,25 +114,41 @@ def chord_length(volume: Volume | NDArray[Any], *, phase: int | str, axis: str) 
     return Chords(float(mean), lengths, complete[1:], int(complete.sum()), int(cut.sum()))
 
 
-def runs_along(v: Volume, phase: int | str, axis: str) -> Runs:
-    """Count the runs of a phase along an axis, slab by slab."""
-    label = v.label(phase)
-    d = axis_index(axis)
-    n = v.shape[d]
-    runs = Runs(np.zeros(n + 1, dtype=np.int64), np.zeros(n + 1, dtype=np.int64))
-    # Lines along z cross all slabs, others lie within one.
-    open_runs = np.zeros(v.labels[0].size if axis == "z" else v.labels[0].size // n, dtype=np.int64)
-    for i, slab in enumerate(v.labels):
-        inside = slab == label
-        if axis == "z":
-            steps = inside.reshape(1, -1)
-        else:
-            steps = np.moveaxis(inside, d - 1, 0)
-        _advance(np.ascontiguousarray(steps), i if axis == "z" else 0, open_runs, *runs)
-        if axis != "z" or i == n - 1:
-            runs.cut[:] += np.bincount(open_runs[open_runs > 0], minlength=n + 1)
-            open_runs[:] = 0
-    return runs
+def count_runs(
+    v: Volume, labels: Sequence[int], axes: Sequence[str]
+) -> dict[tuple[int, str], Runs]:
+    """Count the runs of phases along axes, going through the layers of the volume once."""
+    lines = {(label, axis): _Lines(v.shape, axis) for label in labels for axis in axes}
+    for layer in v.labels:
+        for label in labels:
+            inside = layer == label
+            for axis in axes:
+                lines[label, axis].add(inside)
+    return {key: of.runs for key, of in lines.items()}
+
+
+class _Lines:
+    """All lines of a volume along an axis, that are counted layer by layer."""
+
+    def __init__(self, shape: tuple[int, int, int], axis: str) -> None:
+        self._along, self._n = axis_index(axis), shape[axis_index(axis)]
+        self.runs = Runs(np.zeros(self._n + 1, np.int64), np.zeros(self._n + 1, np.int64))
+        # Lines along z cross all layers, others lie within one.
+        layer = shape[1] * shape[2]
+        self._open = np.zeros(layer // (1 if self._along == 0 else self._n), np.int64)
+        self._layers = 0
+
+    def add(self, inside: NDArray[np.bool_]) -> None:
+        """Count the next layer of a phase."""
+        along_z = self._along == 0
+        steps = inside.reshape(1, -1) if along_z else np.moveaxis(inside, self._along - 1, 0)
+        _advance(
+            np.ascontiguousarray(steps), self._layers if along_z else 0, self._open, *self.runs
+        )
+        self._layers += 1
+        if not along_z or self._layers == self._n:
+            self.runs.cut[:] += np.bincount(self._open[self._open > 0], minlength=self._n + 1)
+            self._open[:] = 0
 
 
 @compiled(nogil=True)

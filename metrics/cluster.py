@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.connectivity import Clusters
+from metrics.arrays import Int64
+from metrics.connectivity import SLAB_VOXELS, Clusters
 from metrics.lags import LagCurve, check_max_lag
 from metrics.machine.compiled import compiled
+from metrics.machine.memory import check_memory
 from metrics.machine.threads import thread_count
-from metrics.volume import AXES, Volume, as_volume
+from metrics.volume import AXES, LARGE, Volume, as_volume
+
+NUMBER_BYTES = 4  # of a cluster
 
 
 class TwoPointCluster(LagCurve):
@@ -33,7 +37,8 @@ def two_point_cluster(
     Not counted: connections that lie outside the volume. Parts of one cluster that meet only there
     are two clusters here, so C2 is too small by what a larger volume would join.
 
-    Peak memory beyond the input: 7 bytes a voxel.
+    Peak memory beyond the input: 7 bytes a voxel; of more than 512^3 voxels that of two slabs, and
+    8 bytes a voxel of `max_lag` layers.
 
     Parameters
     ----------
@@ -51,7 +56,8 @@ def two_point_cluster(
     Raises
     ------
     InputError
-        If the volume knows no such phase, or no side of it is longer than `max_lag`.
+        If the volume knows no such phase, no side of it is longer than `max_lag`, or so many layers
+        do not fit into memory.
 
     References
     ----------
@@ -66,12 +72,31 @@ def two_point_cluster(
     """
     v = as_volume(volume)
     lag = check_max_lag(v, max_lag)
-    clusters = Clusters.of(v, phase).labels
+    if v.labels.size > LARGE:  # slab by slab: kept layers, and once more together with a slab
+        layers = 2 * min(lag, v.shape[0]) * v.shape[1] * v.shape[2]
+        nbytes = NUMBER_BYTES * (layers + SLAB_VOXELS)
+        check_memory(nbytes, remedy="ask for shorter lags (max_lag)")
+    counts = np.zeros((3, lag + 1), np.int64)
+    before = np.empty((0, *v.shape[1:]), np.uint32)  # the layers that pairs with this slab reach
+    for slab in Clusters.of(v, phase).slabs():
+        counts += _pairs(before, slab, lag)
+        missing = max(lag - len(slab), 0)
+        kept = before[max(len(before) - missing, 0) :], slab[max(len(slab) - lag, 0) :]
+        before = np.concatenate(kept)
+    return TwoPointCluster.of(v, lag, dict(zip(AXES, counts, strict=True)))
+
+
+def _pairs(before: NDArray[Any], slab: NDArray[Any], lag: int) -> Int64:
+    """Pairs of one cluster along z, y, x at each lag, whose second voxel lies in the slab."""
+    reach = np.concatenate([before, slab]) if len(before) else slab
+
+    def count(shift: NDArray[np.int64]) -> int:
+        along_z = reach[max(len(before) - shift[0], 0) :]
+        return int(_pairs_in_cluster(along_z if shift[0] else slab, *shift))
+
     shifts = np.array([k * unit for unit, k in product(np.eye(3, dtype=int), range(lag + 1))])
     with ThreadPoolExecutor(thread_count()) as pool:
-        found = list(pool.map(lambda shift: _pairs_in_cluster(clusters, *shift), shifts))
-    counts = np.reshape(found, (3, lag + 1))
-    return TwoPointCluster.of(v, lag, dict(zip(AXES, counts, strict=True)))
+        return np.reshape(list(pool.map(count, shifts)), (3, lag + 1))
 
 
 @compiled(nogil=True)

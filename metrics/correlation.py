@@ -8,17 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 from metrics.arrays import Float64, Int64
 from metrics.lags import check_max_lag
-from metrics.machine.threads import thread_count
-from metrics.volume import AXES, Volume, as_volume
-
-Floats32 = NDArray[np.float32]
-Spectrum = NDArray[np.complex64]
-
-FFT_ROWS = 16  # lines or planes transformed together: enough for all cores, few enough for memory
+from metrics.pair_counts import count_pairs
+from metrics.transforms import correlate, padded, spectrum
+from metrics.volume import AXES, LARGE, Volume, as_volume
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,8 @@ def two_point_correlation(
     fractions. Periodic volumes wrap around, so every lag has as many pairs as voxels.
 
     Exact to 1e-6 (float32 transforms of the phase's deviation from its mean). Peak memory beyond
-    the input, at 256^3 and max_lag 64: 11 bytes a voxel, 20 between two phases, 7 periodic.
+    the input, at 256^3 and max_lag 64: 11 bytes a voxel, 20 between two phases, 7 periodic. Of more
+    than 512^3 voxels pairs are counted block by block, exactly (`metrics.pair_counts`).
 
     Parameters
     ----------
@@ -150,13 +146,6 @@ def two_point_map(
     return found
 
 
-def padded(shape: Sequence[int], reach: Sequence[int], *, periodic: bool) -> list[int]:
-    """Sides of the transforms: lags up to `reach` wrap around in periodic volumes alone."""
-    if periodic:
-        return list(shape)
-    return [fft.next_fast_len(n + lag) for n, lag in zip(shape, reach, strict=True)]
-
-
 def _reach(v: Volume, max_lag: int) -> list[int]:
     return [min(max_lag, n - 1) for n in v.shape]
 
@@ -168,20 +157,25 @@ def _map(
     lags = [np.arange(-lag, lag + 1) for lag in reach]
     if other is None:
         lags[0] = lags[0][reach[0] :]
+    if periodic:
+        pairs = np.full([len(along) for along in lags], v.labels.size)
+    else:
+        z, y, x = np.ix_(*[n - abs(lag) for n, lag in zip(v.shape, lags, strict=True)])
+        pairs = z * y * x
+    if v.labels.size > LARGE:
+        first, second = v.label(phase), v.label(phase if other is None else other)
+        return count_pairs(v, first, second, lags, periodic=periodic) / pairs, pairs
     i = v.mask(phase)
     j = i if other is None else v.mask(other)
     phi_i, phi_j = i.mean(), j.mean()
     sizes = padded(v.shape, reach, periodic=periodic)
-    first = _spectrum(i, phi_i, sizes)
-    second = first if j is i else _spectrum(j, phi_j, sizes)
-    covariance = _correlate(first, second, sizes, lags)
-    del first, second
+    of_i = spectrum(i, sizes, mean=phi_i)
+    of_j = of_i if j is i else spectrum(j, sizes, mean=phi_j)
+    covariance = correlate(of_i, of_j, sizes, lags)
+    del of_i, of_j
     if periodic:
-        pairs = np.full(covariance.shape, v.labels.size)
         mean_product = np.full(covariance.shape, phi_i * phi_j)
     else:
-        z, y, x = np.ix_(*[n - abs(lag) for n, lag in zip(v.shape, lags, strict=True)])
-        pairs = z * y * x
         # (i - phi_i)(j - phi_j) summed over the overlap leaves the means of its two windows.
         sums_i = _window_sums(i, reach)
         sums_j = sums_i if j is i else _window_sums(j, reach)
@@ -189,39 +183,6 @@ def _map(
         mean_i, mean_j = sums_i[kept] / pairs, sums_j[::-1, ::-1, ::-1][kept] / pairs
         mean_product = phi_j * mean_i + phi_i * mean_j - phi_i * phi_j
     return covariance / pairs + mean_product, pairs
-
-
-def _spectrum(mask: NDArray[np.bool_], mean: float, sizes: Sequence[int]) -> Spectrum:
-    """Transform of the deviation of a mask from its mean along y and x, zero outside."""
-    threads = thread_count()
-    spectrum = np.empty((len(mask), sizes[1], sizes[2] // 2 + 1), np.complex64)
-    for z in range(0, len(mask), FFT_ROWS):
-        planes = np.s_[z : z + FFT_ROWS]
-        # Without its mean the sums stay small: float32 holds them to 1e-7 of the voxel count.
-        along_x = fft.rfft(mask[planes] - np.float32(mean), n=sizes[2], axis=2, workers=threads)
-        spectrum[planes] = fft.fft(along_x, n=sizes[1], axis=1, workers=threads, overwrite_x=True)
-    return spectrum
-
-
-def _correlate(
-    first: Spectrum, second: Spectrum, sizes: Sequence[int], lags: Sequence[Int64]
-) -> Floats32:
-    """Sum over x of i(x) j(x + r) at the wanted lags r, cyclic in `sizes`, from both `_spectrum`.
-
-    One axis at a time, so that padding is transformed only where it is no longer zero, and lags
-    that nobody wants are dropped as soon as an axis is back in real space.
-    """
-    threads = thread_count()
-    product = np.empty((len(lags[0]), *first.shape[1:]), np.complex64)
-    for y in range(0, sizes[1], FFT_ROWS):
-        rows = np.s_[:, y : y + FFT_ROWS]
-        lines = fft.fft(first[rows], n=sizes[0], axis=0, workers=threads)
-        same = second is first
-        other = lines if same else fft.fft(second[rows], n=sizes[0], axis=0, workers=threads)
-        lines = fft.ifft(lines.conj() * other, axis=0, workers=threads, overwrite_x=True)
-        product[rows] = lines[lags[0]]
-    product = fft.ifft(product, axis=1, workers=threads, overwrite_x=True)[:, lags[1]]
-    return fft.irfft(product, n=sizes[2], axis=2, workers=threads)[:, :, lags[2]]
 
 
 def _window_sums(mask: NDArray[np.bool_], reach: Sequence[int]) -> Int64:

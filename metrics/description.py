@@ -11,17 +11,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from metrics.chords import chord_length
+from metrics.chords import chords_of, count_runs
 from metrics.connectivity import Clusters
 from metrics.diffusivity import diffusivity_in
 from metrics.fraction import fractions_of
 from metrics.neighbourhood import Crossings, Neighbourhood, count_crossings, count_neighbourhood
-from metrics.section import lengths_of, normals, section_euler_density, triple_points_of
+from metrics.section import (
+    lengths_of,
+    normals,
+    section_euler_density,
+    section_thickness,
+    triple_points_of,
+)
 from metrics.solver.methods import check_solver
 from metrics.surface import interface_areas, surface_of
 from metrics.thickness import local_thickness
-from metrics.topology import euler_number
-from metrics.tpb import active_edge_density, edge_density
+from metrics.topology import euler_numbers
+from metrics.tpb import active_edge_densities, edge_density
 from metrics.volume import AXES, InputError, Volume, as_volume
 
 if TYPE_CHECKING:
@@ -60,7 +66,8 @@ class Subject:
     @cached_property
     def clusters(self) -> dict[int, Clusters]:
         """Connected clusters of each phase by its label, found once."""
-        return {label: Clusters.of(self.volume, label) for label in self.volume.phase_labels}
+        labels = self.volume.phase_labels
+        return dict(zip(labels, Clusters.of_each(self.volume, labels), strict=True))
 
     def phases(self) -> Iterator[tuple[int, str]]:
         """Label and name of each phase."""
@@ -191,23 +198,22 @@ def _tpb_density(s: Subject) -> Values:
 
 def _active_tpb_density(s: Subject) -> Values:
     if len(s.volume.phases) > 2:
-        for axis in AXES:
-            through = (clusters.through(axis) for clusters in s.clusters.values())
-            density = active_edge_density(s.volume, through)
+        for axis, density in active_edge_densities(s.volume, s.clusters.values()).items():
             yield "", axis, density, s.unit(-2), f"{EDGES}; all three phases through-connected"
 
 
 def _chord_length(s: Subject) -> Values:
+    runs = count_runs(s.volume, s.volume.phase_labels, AXES)
     for label, name, axis in s.directions():
-        chords = chord_length(s.volume, phase=label, axis=axis)
+        chords = chords_of(s.volume, runs[label, axis], axis)
         yield name, axis, chords.mean, s.unit(1), "mean chord: phase length / chords per line"
 
 
 def _euler_density(s: Subject) -> Values:
     size = s.volume.labels.size * s.volume.voxel_volume
+    found = euler_numbers(s.volume, s.volume.phase_labels, connectivity=6)
     for label, name in s.phases():
-        euler = euler_number(s.volume, phase=label, connectivity=6)
-        yield name, "", euler / size, s.unit(-3), "Euler number / volume, 6-connected"
+        yield name, "", found[label] / size, s.unit(-3), "Euler number / volume, 6-connected"
 
 
 def _percolating_fraction(s: Subject) -> Values:
@@ -245,6 +251,13 @@ def _local_thickness(s: Subject) -> Values:
     for label, name in s.phases():
         thickness = local_thickness(s.volume, phase=label)
         yield name, "", thickness.mean, s.unit(1), "mean diameter of the largest ball that fits"
+
+
+def _section_thickness(s: Subject) -> Values:
+    for axis, name in s.sections():
+        for label, phase in s.phases():
+            diameter = section_thickness(s.volume, phase=label, normal=axis)
+            yield phase, name, diameter, s.unit(1), "mean diameter of the largest disc that fits"
 
 
 def _boundary_length(s: Subject) -> Values:
@@ -296,6 +309,7 @@ METRICS: dict[str, Callable[[Subject], Values]] = {
     "interface_length": _interface_length,
     "triple_point_density": _triple_point_density,
     "section_euler_density": _section_euler_density,
+    "section_thickness": _section_thickness,
 }
 CURVE = "two_point_correlation"  # a curve, which `comparison` measures and judges
 ALL_METRICS = (*METRICS, CURVE)
@@ -304,7 +318,9 @@ ON_SECTIONS = (
     "interface_length",
     "triple_point_density",
     "section_euler_density",
+    "section_thickness",
 )
-DEFAULT_METRICS = tuple(name for name in METRICS if name not in ("local_thickness", *ON_SECTIONS))
+SLOW = ("local_thickness", "section_thickness")  # measured if asked for
+DEFAULT_METRICS = tuple(name for name in METRICS if name not in (*SLOW, *ON_SECTIONS))
 COMPARED_METRICS = (*DEFAULT_METRICS, CURVE)
 SECTION_METRICS = ("volume_fraction", *ON_SECTIONS, "chord_length", CURVE)

@@ -70,14 +70,15 @@ def _alone(path: Path) -> Iterator[None]:
 
 @contextmanager
 def one_line(path: str | os.PathLike[str], done: str, remedy: str) -> Iterator[None]:
-    """Put the file's name before every `InputError`, and turn every other error into one.
+    """Put the file's name before every `InputError`, once, and turn every other error into one.
 
     A damaged file can raise anything in the library that decodes it; the cause stays attached.
     """
     try:
         yield
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        named = str(error).startswith(f"{path}: ")
+        raise InputError(str(error) if named else f"{path}: {error}") from None
     except Exception as error:
         if isinstance(error, OSError) and error.errno in NO_ACCESS:
             remedy = "check the path and its permissions"

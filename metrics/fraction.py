@@ -64,6 +64,13 @@ def fraction_profile(volume: Volume | NDArray[Any], *, axis: str) -> dict[int, N
     >>> fraction_profile(np.array([[[0, 0, 1, 1]]]), axis="x")[1].tolist()
     [0.0, 0.0, 1.0, 1.0]
     """
-    v = as_volume(volume)
-    layers = np.moveaxis(v.labels, axis_index(axis), 0)
-    return {p: np.array([np.mean(layer == p) for layer in layers]) for p in v.phase_labels}
+    v, along = as_volume(volume), axis_index(axis)
+    n = v.shape[along]
+    found = {label: np.zeros(n, np.int64) for label in v.phase_labels}
+    for z, layer in enumerate(v.labels):
+        for label, counts in found.items():
+            if along == 0:
+                counts[z] = np.count_nonzero(layer == label)
+            else:
+                counts += np.count_nonzero(layer == label, axis=2 - along)
+    return {label: counts * n / v.labels.size for label, counts in found.items()}

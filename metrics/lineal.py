@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.arrays import Int64
-from metrics.chords import Runs, runs_along
+from metrics.chords import Runs, count_runs
 from metrics.lags import LagCurve, check_max_lag
 from metrics.volume import AXES, Volume, as_volume
 
@@ -59,7 +59,9 @@ def lineal_path(
     """
     v = as_volume(volume)
     lag = check_max_lag(v, max_lag)
-    found = {axis: _segments(runs_along(v, phase, axis), lag) for axis in AXES}
+    label = v.label(phase)
+    runs = count_runs(v, [label], AXES)
+    found = {axis: _segments(runs[label, axis], lag) for axis in AXES}
     return LinealPath.of(v, lag, found)
 
 

@@ -7,8 +7,9 @@ and slabs run in parallel.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ Counts = NDArray[np.int64]
 # layers more on one side only: 3 axes, 6 face diagonals, 4 space diagonals.
 OFFSETS = np.array([d for d in product((-1, 0, 1), repeat=3) if d > (0, 0, 0)])
 
+AHEAD_VOXELS = 1 << 27  # in slabs that wait to be counted
 SLAB_VOXELS = 1 << 21  # small enough for the cache and for bounded memory over a memory map
 
 
@@ -69,17 +71,20 @@ def count_neighbourhood(volume: Volume, *, periodic: bool | str = False) -> Neig
     return Neighbourhood(volume, voxels, faces.reshape(3, n, n), edges)
 
 
-def count_triple_edges(codes: NDArray[np.uint8], n: int, *, periodic: bool | str = False) -> Counts:
+def count_triple_edges(
+    codes: NDArray[np.uint8], n: int, *, bit: int, periodic: bool | str = False
+) -> Counts:
     """Voxel edges along z, y, x where at least three of the phases 0..n-1 meet.
 
-    The code n marks voxels that shall not take part.
+    A code holds the phase in its low four bits; voxels take part that have this bit too.
     """
     bits = np.append(_bits(n), np.uint32(0))
     wraps = periodic_axes(periodic)
 
     def count(slab: NDArray[np.uint8], layers: int) -> Counts:
         voxels, faces, edges = _empty(n + 1), _empty(3, n + 1, n + 1), _empty(3)
-        _count_slab(slab, layers, bits, wraps[1], wraps[2], voxels, faces, edges)
+        phases = np.where(slab & np.uint8(bit), slab & np.uint8(15), np.uint8(n))
+        _count_slab(phases, layers, bits, wraps[1], wraps[2], voxels, faces, edges)
         return edges
 
     return _sum_over_slabs(count, _extend(codes, wraps[0]))
@@ -146,7 +151,7 @@ def _extend(labels: NDArray[Any], wrap: bool, reach: int = 1) -> Iterator[tuple[
         stop = min(start + step, depth)
         slab = labels[start : stop + reach]
         if stop + reach > depth and wrap:
-            slab = labels.take(range(start, stop + reach), axis=0, mode="wrap")
+            slab = np.stack([labels[z % depth] for z in range(start, stop + reach)])
         yield slab, stop - start
 
 
@@ -154,8 +159,17 @@ def _sum_over_slabs(
     count: Callable[[NDArray[np.uint8], int], Counts],
     slabs: Iterator[tuple[NDArray[np.uint8], int]],
 ) -> Counts:
-    with ThreadPoolExecutor(thread_count()) as pool:
-        return sum(pool.map(lambda slab: count(*slab), slabs))  # type: ignore[return-value]
+    threads = thread_count()
+    with ThreadPoolExecutor(threads) as pool:
+        running: deque[Future[Counts]] = deque()
+        found: list[Counts] = []
+        # Slabs that are read from a file are no views of it: only some are held at a time, enough
+        # to be counted while the next ones are read.
+        for slab, layers in slabs:
+            running.append(pool.submit(count, slab, layers))
+            if len(running) > max(threads, AHEAD_VOXELS // slab.size):
+                found.append(running.popleft().result())
+        return np.sum([*found, *(future.result() for future in running)], axis=0)
 
 
 @compiled(nogil=True)

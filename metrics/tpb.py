@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.connectivity import through_mask
+from metrics.connectivity import Clusters
+from metrics.machine.memory import allocate
 from metrics.neighbourhood import (
     Neighbourhood,
     count_neighbourhood,
     count_triple_edges,
 )
-from metrics.volume import InputError, Volume, as_volume
+from metrics.volume import AXES, InputError, Volume, as_volume
 
 Estimator = Literal["edges", "isotropic"]
 
@@ -44,7 +45,8 @@ def tpb_density(
     one estimator at one voxel size.
 
     Not counted: edges on the surface of the volume, which have fewer than four voxels. Peak memory
-    beyond the input: a slab of 2 M voxels a thread, and 9 bytes a voxel for the active part.
+    beyond the input: a slab of 2 M voxels a thread, and 9 bytes a voxel for the active part, 1 of
+    more than 512^3 voxels.
 
     Parameters
     ----------
@@ -77,8 +79,8 @@ def tpb_density(
     if active is None:
         density = edge_density(count_neighbourhood(v, periodic=periodic))
     else:
-        masks = (through_mask(v, phase=label, axis=active) for label in v.phase_labels)
-        density = active_edge_density(v, masks, periodic=periodic)
+        clusters = Clusters.of_each(v, v.phase_labels)
+        density = active_edge_densities(v, clusters, [active], periodic=periodic)[active]
     return density / STAIRCASE if estimator == "isotropic" else density
 
 
@@ -87,15 +89,33 @@ def edge_density(counts: Neighbourhood) -> float:
     return _per_volume(counts.volume, counts.edges)
 
 
-def active_edge_density(
-    v: Volume, through: Iterable[NDArray[np.bool_]], *, periodic: bool | str = False
-) -> float:
-    """TPB density by voxel edges between voxels that are through-connected: a mask a phase."""
-    dead = len(v.phase_labels)
-    codes = np.full(v.shape, dead, np.uint8)
-    for rank, mask in enumerate(through):
-        codes[mask] = rank
-    return _per_volume(v, count_triple_edges(codes, dead, periodic=periodic))
+def active_edge_densities(
+    v: Volume,
+    clusters: Iterable[Clusters],
+    axes: Sequence[str] = AXES,
+    *,
+    periodic: bool | str = False,
+) -> dict[str, float]:
+    """TPB density by voxel edges between voxels through-connected along each of the axes.
+
+    `clusters` are those of each phase, in the order of its labels.
+    """
+    # The phase of each voxel in four bits, and a bit for each axis along which it is connected.
+    bits = {axis: 16 << k for k, axis in enumerate(axes)}
+    codes = allocate(v.shape, np.uint8)
+    codes[...] = 0
+    for rank, of_phase in enumerate(clusters):
+        code = np.full(of_phase.count + 1, rank, np.uint8)
+        for axis, bit in bits.items():
+            code[of_phase.go_through(axis)] |= np.uint8(bit)
+        code[0] = 0
+        layers = (layer for slab in of_phase.slabs() for layer in slab)
+        for target, numbers in zip(codes, layers, strict=True):
+            target |= code[numbers]
+    return {
+        axis: _per_volume(v, count_triple_edges(codes, len(v.phases), bit=bit, periodic=periodic))
+        for axis, bit in bits.items()
+    }
 
 
 def _per_volume(v: Volume, edges: NDArray[np.int64]) -> float:

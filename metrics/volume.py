@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from metrics.units import normal_unit
 
 AXES = ("z", "y", "x")
 MAX_PHASES = 16
+# Voxels, 512^3: larger volumes are measured part by part wherever a whole needs memory.
+LARGE = 2**27
 # Their products and the inverse of these are numbers too.
 EDGES = (1e-60, 1e60)
 
@@ -29,14 +31,24 @@ class Phase(NamedTuple):
     value: int
 
 
+@runtime_checkable
+class Stored(Protocol):
+    """Labels that stay in their file: indexing reads, a window of them stays there too."""
+
+    shape: tuple[int, ...]
+
+    def window(self, window: tuple[slice, slice, slice]) -> Any:
+        """Part of the labels, unread."""
+
+
 @dataclass(frozen=True, eq=False)
 class Volume:
     """Labels of a segmented material with the voxel spacing they were measured at.
 
     Parameters
     ----------
-    labels : (Z, Y, X) integer or bool ndarray
-        Phase label of each voxel. Never copied; may be a memory map.
+    labels : (Z, Y, X) integer or bool ndarray, or `Stored`
+        Phase label of each voxel. Never copied; may be a memory map, or stay in a file.
     spacing : (float, float, float)
         Edge lengths of a voxel in z, y, x, in `unit`.
     unit : str
@@ -59,7 +71,7 @@ class Volume:
     phases: tuple[Phase, ...] = ()
 
     def __post_init__(self) -> None:
-        labels = np.asanyarray(self.labels)
+        labels = self.labels if self.stored else np.asanyarray(self.labels)
         if labels.ndim != 3:
             raise InputError(f"expected a 3D volume, got an array of shape {labels.shape}")
         if labels.size == 0:
@@ -73,7 +85,8 @@ class Volume:
         object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "spacing", check_spacing(self.spacing))
         object.__setattr__(self, "unit", normal_unit(self.unit))
-        found = unique_labels(labels)
+        # Labels that stay in a file are checked where they are read.
+        found = [] if self.stored else unique_labels(labels)
         if not self.phases:
             if len(found) > MAX_PHASES:
                 raise InputError(
@@ -96,6 +109,11 @@ class Volume:
             raise InputError(f"{len(names)} phases, at most {MAX_PHASES} are possible")
         if unknown := sorted(set(found) - set(self.phase_labels)):
             raise InputError(f"label {unknown[0]} is no phase: they are {self.phase_labels}")
+
+    @property
+    def stored(self) -> bool:
+        """Whether the labels stay in their file."""
+        return isinstance(self.labels, Stored)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -146,12 +164,15 @@ class Volume:
 
     def mask(self, phase: int | str) -> NDArray[np.bool_]:
         """Voxels of one phase; errors as of `label`."""
-        mask: NDArray[np.bool_] = self.labels == self.label(phase)
+        mask: NDArray[np.bool_] = np.asarray(self.labels) == self.label(phase)
         return mask
 
     def __repr__(self) -> str:
         """One line: shape, voxel size, phases with their fractions."""
         shape, size = (" x ".join(f"{n:g}" for n in of) for of in (self.shape, self.spacing))
+        if self.stored:
+            names = ", ".join(phase.name for phase in self.phases)
+            return f"Volume({shape} voxels of {size} {self.unit} in a file; {names})"
         found = np.zeros(len(self.phases), np.int64)
         for layer in self.labels:
             found += [np.count_nonzero(layer == phase.label) for phase in self.phases]
@@ -163,7 +184,13 @@ class Volume:
 
     def crop(self, window: tuple[slice, slice, slice]) -> Volume:
         """View of a window, with the same spacing, unit and phases."""
+        if isinstance(self.labels, Stored):
+            return replace(self, labels=self.labels.window(window))
         return replace(self, labels=self.labels[window])
+
+    def loaded(self) -> Volume:
+        """The volume with its labels in memory, contiguous."""
+        return replace(self, labels=np.ascontiguousarray(self.labels))
 
 
 def as_volume(volume: Volume | NDArray[Any]) -> Volume:
@@ -204,7 +231,7 @@ def periodic_axes(periodic: bool | str) -> tuple[bool, bool, bool]:
     return periodic, periodic, periodic
 
 
-def unique_labels(labels: NDArray[Any]) -> list[int]:
+def unique_labels(labels: Iterable[NDArray[Any]]) -> list[int]:
     """Ascending labels of an integer array, slab by slab, so that a memory map stays on disk."""
     found: set[int] = set()
     for slab in labels:

@@ -41,6 +41,18 @@ def data_path() -> Callable[[str], Path]:
     return find
 
 
+# Tests of what a view in 3D shows. Each takes seconds, and others only need the report.
+RENDERING = ("test_report", "test_report_pictures", "test_views")
+
+
+@pytest.fixture(autouse=True)
+def _without_views(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    from metrics.report import charts
+
+    if request.module.__name__ not in RENDERING:
+        monkeypatch.setattr(charts, "views", lambda *_: {"views": [], "window": ""})
+
+
 @pytest.fixture(params=["taufactor", "multigrid", "multigrid_on_arrays"])
 def solver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each solver of the effective diffusivity in turn as the default."""

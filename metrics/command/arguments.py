@@ -26,6 +26,18 @@ def phase_table(text: str) -> dict[str, int]:
         raise argparse.ArgumentTypeError(f"expected name=value,..., got {text!r}") from None
 
 
+def memory(text: str) -> int:
+    """Bytes from a size such as ``8G`` or ``500M``."""
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "B")
+    try:
+        nbytes = int(float(number) * 1024 ** "BKMGT".index(unit))
+    except (ValueError, OverflowError):
+        nbytes = 0
+    if nbytes < 1:
+        raise argparse.ArgumentTypeError(f"expected a size such as 8G or 500M, got {text!r}")
+    return nbytes
+
+
 def spacing(text: str) -> tuple[float, ...]:
     """Voxel size from one number or ``z,y,x``."""
     try:

@@ -25,8 +25,10 @@ from metrics.command.inputs import (
     add_measuring,
     add_reading,
     check_raw,
+    cluster,
     files,
     load,
+    within_memory,
 )
 from metrics.command.preflight import preflight
 from metrics.comparison.comparing import Comparison, carry_out
@@ -63,6 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(args: argparse.Namespace, command: str) -> int:
     """Read, compare and report; `command` is what the summary says was run."""
+    with within_memory(args):
+        return _run(args, command)
+
+
+def _run(args: argparse.Namespace, command: str) -> int:
     start = perf_counter()
     check_folder(args.out)
     images = images_of(args)
@@ -88,7 +95,8 @@ def run(args: argparse.Namespace, command: str) -> int:
         lines = preflight(plan, names, values, periodic_gen=args.periodic_gen)
         if not args.quiet:
             print("\n".join(lines), flush=True)
-        comparison = carry_out(plan, progress=not args.quiet, cache=args.cache)
+        with cluster(args, plan.workers) as client:
+            comparison = carry_out(plan, progress=not args.quiet, cache=args.cache, client=client)
     except InputError as error:
         raise InputError(f"{args.gen} against {against}: {error}") from error
 
@@ -223,7 +231,7 @@ def _parser() -> Parser:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     add = parser.add_argument
-    add("gen", metavar="GEN", help="generated: a file, a folder of slices, or a quoted glob")
+    add("gen", metavar="GEN", help="generated: a file, a folder of slices or a quoted glob")
     real = "real: likewise, or 2D images of an isotropic material"
     add("real", metavar="REAL", nargs="*", help=real)
     several: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
@@ -238,7 +246,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--subvolume",
         type=int,
         metavar="N",
-        help="side of sub-volumes and windows, voxels (so that there are 8)",
+        help="side of sub-volumes and windows (so that there are 8)",
     )
     add("--samples", type=int, default=16, help="most sub-volumes of each (%(default)s)")
     add("--max-lag", type=int, metavar="N", help="of the two-point correlation, in voxels")

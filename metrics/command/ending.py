@@ -64,9 +64,13 @@ def exit_status(
         at = f"{error.filename}: " if error.filename else ""
         line, status = f"{at}{error.strerror or error}: check the path", BAD_INPUT
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "memory" not in str(error):
+        if isinstance(error, MemoryError) or "memory" in str(error):
+            line, status = f"not enough memory: {less}", BAD_INPUT
+        elif "CUDA" in str(error):  # too old, in use by another alone, or gone
+            reason = str(error).splitlines()[0]
+            line, status = f"the GPU fails ({reason}): take another one, or --device cpu", BAD_INPUT
+        else:
             raise
-        line, status = f"not enough memory: {less}", BAD_INPUT
     print(f"{name}: {line}", file=sys.stderr)
     return status
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from glob import glob, has_magic
 from pathlib import Path
+from typing import Any
 
-from metrics.command.arguments import names, phase_table, shape, spacing
+from metrics.command.arguments import memory, names, phase_table, shape, spacing
 from metrics.fraction import volume_fraction
 from metrics.io.volumes import RAW, read
+from metrics.machine.memory import memory_limit
+from metrics.machine.scheduler import connected
 from metrics.volume import InputError, Volume
 
 DEFAULT_SOLVER = "multigrid"
@@ -33,8 +37,22 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
     add("--solver", default=DEFAULT_SOLVER, help="of the effective diffusivity (%(default)s)")
     add("--device", help="of the solver, e.g. cuda (cpu)")
     add("--workers", type=int, default=-1, help="processes (all cores)")
+    dask = "by Dask: local, tcp://HOST:PORT or scheduler.json"
+    add("--dask", metavar="WHERE", help=dask)
+    most = "of all processes here, e.g. 8G (80 %% of what is free)"
+    add("--max-memory", type=memory, metavar="SIZE", help=most)
     add("--cache", type=Path, metavar="DIR", help="keep what is measured, and use what is kept")
     add("--quiet", action="store_true", help="print nothing but errors")
+
+
+def cluster(args: argparse.Namespace, workers: int) -> AbstractContextManager[Any]:
+    """Client of the scheduler that ``--dask`` names, or None; `workers` on this machine."""
+    return connected(args.dask, workers) if args.dask else nullcontext()
+
+
+def within_memory(args: argparse.Namespace) -> AbstractContextManager[None]:
+    """Plan with what ``--max-memory`` allows, or with all that is free."""
+    return memory_limit(args.max_memory) if args.max_memory else nullcontext()
 
 
 def files(spec: str) -> list[str]:
@@ -61,7 +79,9 @@ def check_raw(args: argparse.Namespace, paths: Sequence[str]) -> None:
 def load(path: str, phases: Mapping[str, int] | None, args: argparse.Namespace) -> Volume:
     """Read a volume by the options of `add_reading`."""
     raw = {"shape": args.shape, "dtype": args.dtype} if _is_raw(path) else {}
-    return read(path, phases=phases, spacing=args.spacing, unit=args.unit, **raw)
+    # Workers on other machines read what they need themselves.
+    lazy = True if args.dask else None
+    return read(path, phases=phases, spacing=args.spacing, unit=args.unit, lazy=lazy, **raw)
 
 
 def summary(name: str, v: Volume, values: Sequence[int] | None = None) -> str:

@@ -14,7 +14,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metrics.command.inputs import add_measuring, add_reading, check_raw, files, load, summary
+from metrics.command.inputs import (
+    add_measuring,
+    add_reading,
+    check_raw,
+    cluster,
+    files,
+    load,
+    summary,
+    within_memory,
+)
 from metrics.comparison.measuring import (
     Measured,
     Question,
@@ -49,6 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print and write; 0."""
+    with within_memory(args):
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     metrics = DEFAULT_METRICS if args.metrics is None else known_metrics(args.metrics, [*METRICS])
     check_solver(args.solver, args.device)
     check_workers(args.workers)
@@ -74,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     def workers_for(shape: tuple[int, ...], phases: int) -> int:
         return affordable_workers(shape, phases, question, args.workers, remedy=SMALLER)
 
-    if len(paths) == 1:
+    if len(paths) == 1 and not args.dask:
         volume = look(paths[0])
         workers_for(volume.shape, len(volume.phases))
         measured = [measure_volume(volume, question, args.cache)]
@@ -82,14 +96,17 @@ def run(args: argparse.Namespace) -> int:
         # All are read before one is measured: a file that cannot be stops no work half done.
         sizes = [(volume.shape, len(volume.phases)) for volume in map(look, paths)]
         largest = max((shape for shape, _ in sizes), key=math.prod)
-        measured = measure_all(
-            ((load(path, args.phases, args), question) for path in paths),
-            workers=min(workers_for(largest, max(n for _, n in sizes)), len(paths)),
-            progress=talks,
-            total=len(paths),
-            unit="volume",
-            cache=args.cache,
-        )
+        workers = min(workers_for(largest, max(n for _, n in sizes)), len(paths))
+        with cluster(args, workers) as client:
+            measured = measure_all(
+                ((load(path, args.phases, args), question) for path in paths),
+                workers=workers,
+                progress=talks,
+                total=len(paths),
+                unit="volume",
+                cache=args.cache,
+                client=client,
+            )
     rows = table(paths, measured)
     if args.out:
         with (

@@ -61,10 +61,11 @@ def _checksum(content: bytes) -> bytes:
 
 
 def _entry(folder: Path, volume: Volume, question: Any) -> Path:
-    labels = np.ascontiguousarray(volume.labels)
+    labels = volume.labels
     asked = [question, labels.shape, labels.dtype.str, volume.spacing, volume.unit, volume.phases]
     digest = hashlib.sha256(json.dumps([_code(), *asked]).encode())
-    digest.update(labels.data)
+    for layer in labels:
+        digest.update(np.ascontiguousarray(layer).data)
     return folder / f"{digest.hexdigest()}.json"
 
 

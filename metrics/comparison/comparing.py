@@ -80,6 +80,7 @@ def compare(
     workers: int = -1,
     progress: bool = False,
     cache: Path | None = None,
+    client: Any = None,
 ) -> Comparison:
     r"""Compare generated with real volumes, with uncertainty and a verdict per quantity.
 
@@ -138,6 +139,9 @@ def compare(
     cache : Path, optional
         Folder that keeps what is measured: an interrupted comparison goes on, and a volume that is
         compared again is not measured again. Never stale (`metrics.comparison.cache`).
+    client : dask.distributed.Client, optional
+        Measure on its workers instead of processes of this machine. They must see the files of
+        volumes that stay in them (`read`), and the folder of `cache`.
 
     Raises
     ------
@@ -159,7 +163,7 @@ def compare(
         seed=seed,
         workers=workers,
     )
-    return carry_out(plan, progress=progress, cache=cache)
+    return carry_out(plan, progress=progress, cache=cache, client=client)
 
 
 def compare_sections(
@@ -201,7 +205,7 @@ def compare_sections(
         ``"x"`` (z, y), as arrays or as volumes whose one layer is normal to it. Pixels of arrays
         are voxels of gen.
     metrics : sequence of str, optional
-        Names among `SECTION_METRICS`; all of them if left out.
+        Names among `SECTION_METRICS`; all but the slow section thickness if left out.
     window : int, optional
         Side of the windows in pixels; as large as gives 8 in the images if left out.
     samples : int
@@ -239,13 +243,19 @@ def compare_sections(
     return carry_out(plan, progress=progress, cache=cache)
 
 
-def carry_out(plan: Plan, *, progress: bool = False, cache: Path | None = None) -> Comparison:
+def carry_out(
+    plan: Plan, *, progress: bool = False, cache: Path | None = None, client: Any = None
+) -> Comparison:
     """Measure and compare as planned; the rest as in `compare`."""
     sampling, question = plan.sampling, plan.question
     tasks_gen = [(block, replace(question, periodic=plan.periodic_gen)) for block in sampling.gen]
     tasks_real = [(block, question) for block in sampling.real]
     measured = measure_all(
-        tasks_gen + tasks_real, workers=plan.workers, progress=progress, cache=cache
+        tasks_gen + tasks_real,
+        workers=plan.workers,
+        progress=progress,
+        cache=cache,
+        client=client,
     )
     phases = plan.real[0].phases
     of_gen, of_real = measured[: len(tasks_gen)], measured[len(tasks_gen) :]

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from metrics.arrays import Float64
 from metrics.comparison.cache import keep, recall
+from metrics.comparison.subvolumes import SMALLEST
 from metrics.correlation import two_point_correlation
 from metrics.description import CURVE, Row, across, measure
-from metrics.machine.workers import SMALLER, affordable, in_parallel
+from metrics.machine.memory import free_memory
+from metrics.machine.scheduler import on_workers
+from metrics.machine.workers import SMALLER, SPARE, affordable, in_parallel
 from metrics.section import normals
-from metrics.sizes import peak_bytes
-from metrics.volume import AXES, Volume
+from metrics.sizes import label_bytes, peak_bytes
+from metrics.volume import AXES, LARGE, Volume
 
 
 class Curve(NamedTuple):
@@ -78,6 +80,7 @@ def measure_all(
     total: int | None = None,
     unit: str = "sub-volume",
     cache: Path | None = None,
+    client: Any = None,
 ) -> list[Measured]:
     """Measure volumes in parallel processes.
 
@@ -96,18 +99,21 @@ def measure_all(
     cache : Path, optional
         Folder that keeps what is measured (`metrics.comparison.cache`): what it holds is not
         measured again.
+    client : dask.distributed.Client, optional
+        Measure on its workers instead, which must see the files of volumes that stay in them.
     """
     from tqdm import tqdm
 
-    # Memory maps and views would be copied whole into each worker: send the sub-volume alone.
-    calls = (
-        (replace(v, labels=np.ascontiguousarray(v.labels)), question, cache)
-        for v, question in tasks
-    )
+    # Memory maps and views would be copied whole into each worker: send the sub-volume alone. What
+    # stays in a file is read there.
+    calls = ((v if v.stored else v.loaded(), question, cache) for v, question in tasks)
     if total is None and isinstance(tasks, Sized):
         total = len(tasks)
     hidden = None if progress else True  # None: hidden in a pipe or a file only
-    measured = in_parallel(measure_volume, calls, workers)
+    if client is None:
+        measured = in_parallel(measure_volume, calls, workers)
+    else:
+        measured = on_workers(client, measure_volume, calls)
     return list(tqdm(measured, total=total, unit=unit, disable=hidden))
 
 
@@ -128,12 +134,30 @@ def affordable_workers(
     InputError
         If not even one can; `remedy` says what would help.
     """
-    labels = math.prod(shape)  # of one byte
+    labels = label_bytes(shape)
     peak = peak_bytes(
         question.metrics, shape, phases, max_lag=question.max_lag, solver=question.solver
     )
     found = affordable(workers, labels + peak, remedy=remedy)
     return 1 if (question.device or "cpu").startswith("cuda") else found
+
+
+def largest_affordable(limit: Sequence[int], phases: int, question: Question) -> int:
+    """Largest side of sub-volumes, at most as thick as `limit`, that the free memory holds.
+
+    Less than the smallest if it holds none: `affordable_workers` says what is missing.
+    """
+    free = int(SPARE * free_memory())
+
+    def needed(side: int) -> int:
+        shape = [min(side, n) for n in limit]
+        return label_bytes(shape) + peak_bytes(
+            question.metrics, shape, phases, max_lag=question.max_lag, solver=question.solver
+        )
+
+    # Beyond 512^3 some measures need less again: every smaller side shall fit as well.
+    sides = range(SMALLEST, max(limit) + 1)
+    return next((side - 1 for side in sides if needed(side) > free), max(limit))
 
 
 def peak_memory() -> int:
@@ -150,6 +174,8 @@ def peak_memory() -> int:
 
 def measure_volume(v: Volume, question: Question, cache: Path | None = None) -> Measured:
     """Measure a volume in this process, with all its threads."""
+    if v.labels.size <= LARGE:
+        v = v.loaded()
     asked = asdict(question)
     if cache is not None and (kept := recall(cache, v, asked)) is not None:
         rows = [Row(*row) for row in kept["rows"]]

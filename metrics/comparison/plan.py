@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from metrics.comparison.measuring import Question, affordable_workers
+import numpy as np
+
+from metrics.comparison.measuring import Question, affordable_workers, largest_affordable
 from metrics.comparison.samples import Sample, first_of, match
 from metrics.comparison.sections import in_layers, plan_sections
-from metrics.comparison.subvolumes import Sampling, plan_subvolumes
-from metrics.description import ALL_METRICS, COMPARED_METRICS, SECTION_METRICS, known_metrics
+from metrics.comparison.subvolumes import SMALLEST, Sampling, plan_subvolumes
+from metrics.description import ALL_METRICS, COMPARED_METRICS, SECTION_METRICS, SLOW, known_metrics
 from metrics.intervals import CONFIDENCE
 from metrics.lags import check_max_lag
 from metrics.solver.methods import check_solver
@@ -38,6 +40,8 @@ class Plan:
     sections : {"", "any", "axes"}
         Whether real holds images instead of volumes: each normal to any axis, of an isotropic
         material, or each normal to its own.
+    limited : bool
+        Whether sub-volumes would be larger if there were more memory.
     """
 
     gen: list[Volume]
@@ -51,6 +55,7 @@ class Plan:
     seed: int
     workers: int
     sections: Literal["", "any", "axes"] = ""
+    limited: bool = False
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the outcome."""
@@ -97,9 +102,18 @@ def plan_comparison(
     names = check_metrics(metrics)
     _check_margin(margin)
     check_solver(solver, device)
-    sampling = plan_subvolumes(of_gen, of_real, side=subvolume, samples=samples, seed=seed)
-    lag = _checked_lag(sampling, max_lag)
-    question = Question(names, lag, solver=solver, device=device)
+    question = Question(names, max_lag, solver=solver, device=device)
+    thinnest = np.min([v.shape for v in (*of_gen, *of_real)], axis=0).tolist()
+    largest = max(SMALLEST, largest_affordable(thinnest, len(of_real[0].phases), question))
+    sampling = plan_subvolumes(
+        of_gen,
+        of_real,
+        side=subvolume,
+        largest=largest,
+        samples=samples,
+        seed=seed,
+    )
+    question = replace(question, max_lag=_checked_lag(sampling, max_lag))
     return Plan(
         of_gen,
         of_real,
@@ -111,6 +125,7 @@ def plan_comparison(
         samples=samples,
         seed=seed,
         workers=affordable_workers(sampling.shape, len(of_real[0].phases), question, workers),
+        limited=subvolume is None and max(sampling.shape) == largest < max(thinnest),
     )
 
 
@@ -174,9 +189,9 @@ def check_metrics(metrics: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def check_section_metrics(metrics: Sequence[str] | None) -> tuple[str, ...]:
-    """Likewise of sections: `SECTION_METRICS` are what a section shows."""
+    """Likewise of sections: `SECTION_METRICS` are what a section shows; the slow ones if named."""
     if metrics is None:
-        return SECTION_METRICS
+        return tuple(name for name in SECTION_METRICS if name not in SLOW)
     names = known_metrics(metrics, ALL_METRICS)
     if unseen := [name for name in names if name not in SECTION_METRICS]:
         raise InputError(

@@ -95,6 +95,7 @@ def _in_unit(unit: str, v: Volume) -> Volume:
 def _with_phases_of(model: Volume, v: Volume) -> Volume:
     if v.phase_labels == model.phase_labels:
         return replace(v, phases=model.phases)
+    v = v.loaded() if v.stored else v
     ranks = encode(v.labels, v.phase_labels)
     if model.phase_labels == tuple(range(len(model.phases))):
         return replace(v, labels=ranks, phases=model.phases)

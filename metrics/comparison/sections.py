@@ -175,7 +175,8 @@ def in_layers(images: Sample | Mapping[str, Sample], model: Volume) -> list[Volu
     wanted = AXES if isinstance(images, Mapping) else ("z",)
     if missing := [axis for axis in wanted if not listed.get(axis)]:
         raise InputError(f"no image for axis {', '.join(missing)}: name those of z, y and x")
-    return [_in_layer(image, axis, model) for axis, some in listed.items() for image in some]
+    layers = [_in_layer(image, axis, model) for axis, some in listed.items() for image in some]
+    return [layer.loaded() if layer.stored else layer for layer in layers]
 
 
 def _in_layer(image: Volume | NDArray[Any], axis: str, model: Volume) -> Volume:

@@ -60,6 +60,7 @@ def plan_subvolumes(
     real: Sequence[Volume],
     *,
     side: int | None = None,
+    largest: int | None = None,
     samples: int = 16,
     seed: int = 0,
 ) -> Sampling:
@@ -75,6 +76,8 @@ def plan_subvolumes(
     gen, real : sequence of Volume
     side : int, optional
         Side of the cubes in voxels, instead of the rule above.
+    largest : int, optional
+        Largest side that the rule may choose: what the memory holds.
     samples : int
         At most that many sub-volumes a sample, drawn at random among the available.
     seed : int
@@ -92,7 +95,7 @@ def plan_subvolumes(
         )
     check_draw(samples, seed)
     if side is None:
-        side = _largest_side(gen, real, limit)
+        side = _largest_side(gen, real, limit, largest or limit.max())
     elif not SMALLEST <= side <= limit.max():
         raise InputError(
             f"sub-volumes of {side} voxels a side do not fit: choose {SMALLEST} to {limit.max()}"
@@ -107,12 +110,14 @@ def plan_subvolumes(
     )
 
 
-def _largest_side(gen: Sequence[Volume], real: Sequence[Volume], limit: np.ndarray) -> int:
+def _largest_side(
+    gen: Sequence[Volume], real: Sequence[Volume], limit: np.ndarray, largest: int
+) -> int:
     def rank(side: int) -> tuple[int, int]:
         shape = _shape(side, limit)
         return min(count(gen, shape), count(real, shape), WANTED), side
 
-    return max(range(SMALLEST, limit.max() + 1), key=rank)
+    return max(range(SMALLEST, min(largest, limit.max()) + 1), key=rank)
 
 
 def _shape(side: int, limit: np.ndarray) -> Shape:

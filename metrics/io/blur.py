@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.io.stored import StoredArray
 from metrics.volume import MAX_PHASES, InputError, unique_labels
 
 PLANES = 8  # of a volume that are looked at
@@ -17,7 +18,7 @@ SHARE = 0.95  # of the pixels of blur that lie at a boundary
 NUMBERED = 16  # values nearer together are numbers of phases, between which blur adds none
 
 
-def blurred_values(values: NDArray[Any], found: Sequence[int]) -> list[int]:
+def blurred_values(values: NDArray[Any] | StoredArray, found: Sequence[int]) -> list[int]:
     """Values of a volume (Z, Y, X) of integers that occur only along boundaries between others.
 
     JPEG, averaging and interpolation leave such values where two phases meet: none fills a square
@@ -78,7 +79,7 @@ def check_lossy(values: NDArray[Any]) -> None:
         )
 
 
-def _some_planes(values: NDArray[Any]) -> list[NDArray[Any]]:
+def _some_planes(values: NDArray[Any] | StoredArray) -> list[NDArray[Any]]:
     """Up to eight planes normal to z."""
     count = min(PLANES, len(values))
     return [np.asarray(values[k]) for k in np.linspace(0, len(values) - 1, count).astype(int)]

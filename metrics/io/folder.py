@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from metrics.io.pictures import read_picture
 from metrics.io.plain import Header, Slices
 from metrics.io.tiff import read_tiff
-from metrics.machine.memory import check_memory
+from metrics.machine.memory import allocate
 from metrics.volume import InputError
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
@@ -29,8 +29,7 @@ def read_folder(path: Path) -> tuple[NDArray[Any], Header]:
         ]
     )
     first = _read_slice(files[0])
-    check_memory(first.nbytes * len(files))
-    values = np.empty((len(files), *first.shape), first.dtype)
+    values = allocate((len(files), *first.shape), first.dtype)
     for target, file in zip(values, files, strict=True):
         image = _read_slice(file)
         if (image.shape, image.dtype) != (first.shape, first.dtype):

@@ -95,27 +95,10 @@ def read_pages(path: str | os.PathLike[str], *, kind: Kind = "phases") -> list[N
         return pages
 
 
-def read_greys(paths: Sequence[str]) -> list[NDArray[np.uint8]]:
-    """Read grey images as bytes by one scale: from the least to the largest value of all of them.
-
-    Raises
-    ------
-    InputError
-        As `read_image`, or if images have different types, whose values mean different greys.
-    """
-    images = []
-    for path in paths:
-        with one_line(path, "read", REMEDY):
-            images.append(_checked(_read(Path(path), "grey"), "grey"))
-    if len(types := {image.dtype.name for image in images}) > 1:
-        raise InputError(
-            f"{' '.join(paths)}: of types {', '.join(sorted(types))}, whose greys are not alike: "
-            "save all with as many bits"
-        )
-    if types == {"uint8"}:
-        return images
-    low, high = min(image.min() for image in images), max(image.max() for image in images)
-    return [_bytes(image, low, high) for image in images]
+def grey_pixels(path: str | os.PathLike[str]) -> NDArray[Any]:
+    """Grey values (H, W) of an image as they are in the file; errors as of `read_image`."""
+    with one_line(path, "read", REMEDY):
+        return _checked(_read(Path(path), "grey"), "grey")
 
 
 def _understood(pixels: NDArray[Any], kind: Kind) -> NDArray[Any]:

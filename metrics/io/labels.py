@@ -12,28 +12,33 @@ from numpy.typing import NDArray
 
 from metrics.io.blur import blurred_values
 from metrics.io.plain import Slices
-from metrics.machine.memory import check_memory
+from metrics.io.stored import StoredArray
+from metrics.machine.memory import allocate, check_memory
 from metrics.volume import MAX_PHASES, InputError, Phase, unique_labels
 
 
 def label_values(
-    values: NDArray[Any],
+    values: NDArray[Any] | StoredArray,
     named: Mapping[str, int] | None,
     saved: Sequence[tuple[str, int]],
-) -> tuple[NDArray[Any], tuple[Phase, ...]]:
+) -> tuple[Any, tuple[Phase, ...]]:
     """Labels 0..n-1 of a file's values, and the phases as named by the caller, else by the file.
 
     Labels are ranks, unless the names give another order. An array of values may be overwritten.
     Values that the caller does not name must be phases by the places where they lie
-    (`metrics.io.blur`).
+    (`metrics.io.blur`). Of a stored array the values that caller or file name are taken for all
+    that there are, unread: another one is refused where it is met.
     """
     values = _integers(values)
-    found = unique_labels(values)
+    names = list(named.items()) if named is not None else list(saved)
+    trusted = isinstance(values, StoredArray) and bool(names)
+    found = [value for _, value in names] if trusted else unique_labels(values)
     if len(found) > MAX_PHASES:
         raise InputError(
-            f"a grey image, more than {MAX_PHASES} different values: segment it first (e.g. Otsu)"
+            f"a grey image, more than {MAX_PHASES} different values: segment it first "
+            "(slicegan segment)"
         )
-    if named is None and (blurred := blurred_values(values, found)):
+    if named is None and not trusted and (blurred := blurred_values(values, found)):
         raise InputError(
             f"not segmented: the values {', '.join(map(str, blurred))} occur only along boundaries "
             "between others, as JPEG, binning or interpolation leave them: save labels as PNG or "
@@ -61,6 +66,8 @@ def label_values(
         raise InputError(
             f"phases={dict(pairs)} must name each value in the file once: the values are {found}"
         )
+    if isinstance(values, StoredArray):
+        return values.labelled(ranks), phases
     # A phase without voxels may have a value that the type of the file cannot hold.
     return _ranked(values, {value: ranks[value] for value in found}), phases
 
@@ -100,8 +107,12 @@ def original_slices(
         raise InputError(f"{count} slices do not fill the shape {shape}")
 
 
-def _integers(values: NDArray[Any]) -> NDArray[Any]:
+def _integers(values: NDArray[Any] | StoredArray) -> NDArray[Any] | StoredArray:
     """Return the values if they are a 3D array of integers."""
+    if isinstance(values, StoredArray) and values.dtype.kind not in "iu":
+        values = np.asarray(values)
+    if isinstance(values, StoredArray):
+        return values
     if values.ndim == 2:
         raise InputError(
             f"a 2D image of shape {values.shape}: read a folder of slices, or stack them first"
@@ -128,8 +139,7 @@ def _ranked(values: NDArray[Any], ranks: Mapping[int, int]) -> NDArray[Any]:
     if values.dtype == np.uint8 and values.flags.carray:
         labels = values
     else:
-        check_memory(values.size)
-        labels = np.empty(values.shape, np.uint8)
+        labels = allocate(values.shape, np.uint8)
     for slab, target in zip(values, labels, strict=True):
         _translate(slab, ranks, target)
     return labels

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import operator
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from metrics.machine.memory import check_memory
+from metrics.io.stored import Stack, stack_axes
 from metrics.volume import InputError
 
 # What a file says beside its voxels: "shape", "spacing", "unit", "phases" ([name, value] pairs).
@@ -71,11 +72,12 @@ def write_raw(path: Path, slices: Slices, *, dtype: np.dtype[Any], header: Heade
         file.writelines(image.data for image in slices)
 
 
-def read_h5(path: Path, *, dataset: str | None = None) -> tuple[NDArray[Any], Header]:
-    """Read one dataset, by default the only 3D one; memory-mapped where it is contiguous."""
+def read_h5(path: Path, *, dataset: str | None = None) -> tuple[NDArray[Any] | Stack, Header]:
+    """Open one dataset, by default the only 3D one; memory-mapped where it is contiguous."""
     import h5py
 
-    with h5py.File(path) as file:
+    with ExitStack() as opened:
+        file = opened.enter_context(h5py.File(path))
         stacks: list[str] = []
         file.visititems(lambda name, item: stacks.append(name) if _is_stack(item) else None)
         if dataset is None and not stacks:
@@ -89,23 +91,21 @@ def read_h5(path: Path, *, dataset: str | None = None) -> tuple[NDArray[Any], He
             raise InputError(f"no dataset {dataset!r}: its 3D datasets are {', '.join(stacks)}")
         header = json.loads(data.attrs.get(HEADER_KEY, "{}"))
         # Only a contiguous dataset of this very file has an offset.
-        offset, stack = data.id.get_offset(), _stack_shape(data.shape)
+        offset = data.id.get_offset()
         if offset is not None and data.dtype.kind in "iub":
-            return np.memmap(path, data.dtype, mode="r", offset=offset, shape=stack), header
-        check_memory(data.nbytes)
-        return data[()].reshape(stack), header
+            shape = tuple(data.shape[axis] for axis in stack_axes(data.shape))
+            return np.memmap(path, data.dtype, mode="r", offset=offset, shape=shape), header
+        if not data.id.get_storage_size():
+            raise InputError(
+                f"{data.name} has a shape, {data.shape}, and no voxels: export it again"
+            )
+        opened.pop_all()  # the dataset keeps its file open as long as it is in use
+        return Stack(data, data.chunks or data.shape), header
 
 
 def _is_stack(item: Any) -> bool:
     """Whether an HDF5 object is a 3D dataset."""
-    return len(_stack_shape(getattr(item, "shape", None) or ())) == 3
-
-
-def _stack_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Shape without axes of one channel or one time, as far as it has more than three axes."""
-    single = [axis for axis, length in enumerate(shape) if length == 1]
-    dropped = single[: max(0, len(shape) - 3)]
-    return tuple(length for axis, length in enumerate(shape) if axis not in dropped)
+    return len(stack_axes(getattr(item, "shape", None) or ())) == 3
 
 
 def write_h5(

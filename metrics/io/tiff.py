@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from metrics.io.blur import check_lossy
 from metrics.io.plain import HEADER_KEY, Header, Slices
-from metrics.machine.memory import check_memory
+from metrics.machine.memory import allocate
 from metrics.units import normal_unit
 from metrics.volume import InputError
 
@@ -47,7 +47,8 @@ def read_tiff(path: Path) -> tuple[NDArray[Any], Header]:
         header = _header(tif)
         _check_size(series, path.stat().st_size)
         if series.dataoffset is None:
-            values = series.asarray()
+            values = allocate(series.shape, series.dtype)
+            series.asarray(out=values)
         else:
             values = tifffile.memmap(path, mode="r")
         if series.keyframe.compression in JPEG and values.ndim in (2, 3):
@@ -141,8 +142,6 @@ def _check_size(series: TiffPageSeries, stored: int) -> None:
             f"the header claims shape {series.shape}, too much for a file of {stored} bytes: "
             "it is cut or damaged, export it again"
         )
-    if series.dataoffset is None:
-        check_memory(series.size * series.dtype.itemsize)
 
 
 def _header(tif: TiffFile) -> Header:

@@ -14,13 +14,14 @@ PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that numbers depend on."""
-    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+    return {"python": platform.python_version()} | {name: version_of(name) for name in PACKAGES}
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """Version of a package; `not installed` also of a checkout on the path."""
     try:
         return version(package)
-    except PackageNotFoundError:  # a checkout on the path: no reason to lose a result
+    except PackageNotFoundError:
         return "not installed"
 
 

@@ -17,6 +17,7 @@ from metrics.volume import InputError
 T = TypeVar("T")
 
 WATCH_SECONDS = 1.0
+SPARE = 0.8  # of the free memory: the rest is for what cannot be known beforehand
 PROCESS_BYTES = 2**28  # of Python and its libraries
 SMALLER = "measure smaller sub-volumes (--subvolume), or fewer metrics (--metrics)"
 
@@ -38,9 +39,10 @@ def affordable(workers: int, nbytes: int, *, remedy: str = SMALLER) -> int:
     from joblib import effective_n_jobs
 
     check_workers(workers)
-    check_memory(nbytes, remedy=remedy)
+    free = int(SPARE * free_memory())
+    check_memory(nbytes, free=free, remedy=remedy)
     wanted = effective_n_jobs(workers)
-    return wanted if wanted == 1 else max(1, min(wanted, free_memory() // (nbytes + PROCESS_BYTES)))
+    return wanted if wanted == 1 else max(1, min(wanted, free // (nbytes + PROCESS_BYTES)))
 
 
 def in_parallel(

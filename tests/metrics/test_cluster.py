@@ -151,3 +151,14 @@ def test_bad_input():
         two_point_cluster(labels, phase=7)
     with pytest.raises(InputError, match=r"max_lag must be 0\.\.3"):
         two_point_cluster(labels, phase=0, max_lag=4)
+
+
+def test_layers_that_do_not_fit_are_refused(monkeypatch):
+    labels = np.ones((4, 30, 30), np.uint8)
+    monkeypatch.setattr("metrics.machine.memory.free_memory", lambda: 1000)
+    # In memory, and one layer deep: nothing is carried.
+    assert two_point_cluster(labels, phase=1, max_lag=20).axis["x"][20] == 1
+    for module in ("cluster", "connectivity"):
+        monkeypatch.setattr(f"metrics.{module}.LARGE", 0)
+    with pytest.raises(InputError, match="ask for shorter lags"):
+        two_point_cluster(labels, phase=1, max_lag=20)

@@ -18,7 +18,7 @@ from metrics import DISTANCE_COLUMNS, TABLE_COLUMNS, Volume, write
 from metrics.command import comparing as command
 from metrics.shapes import gaussian_random_field
 
-FILES = {"table.csv", "distances.csv", "curves.csv", "summary.json", "report.html"}
+FILES = {"table.csv", "distances.csv", "curves.csv", "summary.json", "report.html", "report.md"}
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "compare.py"
 
 

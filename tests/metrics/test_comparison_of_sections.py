@@ -11,8 +11,10 @@ from PIL import Image
 from refusing import refusal
 
 from metrics.command import comparing as command
+from metrics.command.preflight import preflight
 from metrics.comparison.comparing import Comparison, compare_sections
 from metrics.comparison.measuring import Curve, Measured
+from metrics.comparison.plan import plan_section_comparison
 from metrics.comparison.sections import in_every_direction, plan_sections, sections_of
 from metrics.comparison.verdicts import stack_curves
 from metrics.description import SECTION_METRICS, Row
@@ -130,6 +132,7 @@ def test_one_law_is_not_called_different_and_another_is() -> None:
     assert same.answer.verdict != "differs"
     assert "More or larger images would decide" in same.answer.sentence
     assert set(same.table.metric) | set(same.distances.metric) == set(SECTION_METRICS) - {
+        "section_thickness",
         "interface_length",
         "triple_point_density",
     }
@@ -187,9 +190,26 @@ def test_three_phases_have_lines_and_points() -> None:
         return plurigaussian((64,) * 3, correlation_length=2, seed=seed).volume.labels
 
     found = compared([three(0), three(1)], [three(k)[0] for k in range(2, 6)])
-    assert set(found.table.metric) | set(found.distances.metric) == set(SECTION_METRICS)
+    assert set(found.table.metric) | set(found.distances.metric) == set(SECTION_METRICS) - {
+        "section_thickness"
+    }
     assert found.answer.verdict != "differs"
     assert "boundary_length" not in set(found.answer.tests.metric)  # sums of the lines
+
+
+def test_coarse_images_are_said_to_be_worth_fewer_windows_than_are_compared() -> None:
+    def said(length: float) -> bool:
+        volumes = [body(seed, length, side=48) for seed in range(2)]
+        plan = plan_section_comparison(
+            volumes, [image(9, length, side=48)], metrics=["volume_fraction"], window=16,
+            samples=16, max_lag=None, margin=0.05, seed=0, workers=1,
+        )  # fmt: skip
+        lines = preflight(plan, [["a", "b"], ["c"]], [[0, 1], [0, 1]], periodic_gen=False)
+        return any("intervals too narrow" in line for line in lines)
+
+    # Nine windows of 16 pixels: features of 2 pixels are many in each, those of 12 are not.
+    assert not said(2.0)
+    assert said(12.0)
 
 
 def test_rows_stand_metric_by_metric_and_curves_phase_by_phase() -> None:

@@ -78,3 +78,32 @@ def test_a_name_that_the_terminal_cannot_show_is_written_in_escapes() -> None:
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
     assert run.stdout.split() == [rb"\xb5"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA error: no kernel image is available for execution on the device\nmore"),
+        RuntimeError("CUDA error: device is busy or unavailable"),
+    ],
+)
+def test_a_gpu_that_fails_is_one_line(
+    error: RuntimeError, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> int:
+        raise error
+
+    assert exit_status("slicegan train", work) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert str(error).splitlines()[0] in line and "--device cpu" in line
+
+
+def test_a_gpu_without_memory_is_told_what_to_ask_less_of(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def work() -> int:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    assert exit_status("slicegan train", work, less="lower filters") == 2
+    assert capsys.readouterr().err == "slicegan train: not enough memory: lower filters\n"

@@ -92,6 +92,12 @@ def test_curves_of_one_law_stay_near_the_floor_and_others_do_not() -> None:
     other = curve_distance(gen + 0.05, real, rng=rng)
     assert other.value == pytest.approx(0.05, rel=0.1)  # noise of .01/sqrt(8) in 30 points
     assert other.low > floor.high
+    # Means over 8 curves of noise .01 shift the distance by .001.
+    assert other.low == pytest.approx(0.05, abs=0.005) and other.high == pytest.approx(
+        0.05, abs=0.005
+    )
+    two = curve_distance(gen[:2] + 0.05, real[:2], rng=rng)
+    assert two.low <= two.value <= two.high
 
 
 def test_a_sample_has_no_distance_to_itself() -> None:

@@ -61,7 +61,7 @@ BAD_FILES: dict[str, BadFile] = {
     "grey": (
         "v.tif",
         lambda p: save_tiff(p, np.arange(210, dtype=np.uint16).reshape(5, 6, 7)),
-        "a grey image, more than 16 different values: segment it first .*Otsu",
+        "a grey image, more than 16 different values: segment it first .*slicegan segment",
     ),
     "float": ("v.tif", lambda p: save_tiff(p, CELL / 2), "float64 values: segment"),
     "NaN": (

@@ -1,17 +1,26 @@
-"""The memory that is free: of the machine, the container and the shell."""
+"""The memory that is free, and what is kept on the disk where it does not suffice."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import h5py
+import numpy as np
+import pandas as pd
 import psutil
 import pytest
 
+import metrics
+from metrics.io.volumes import read, write
 from metrics.machine import memory
-from metrics.machine.memory import check_memory, free_memory
-from metrics.volume import InputError
+from metrics.machine.memory import allocate, check_memory, free_memory
+from metrics.shapes import gaussian_random_field
+from metrics.volume import InputError, Phase
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,3 +65,55 @@ def test_a_shell_with_a_limit_has_less() -> None:
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert 0 < int(run.stdout) < 4000000 * 1024
+
+
+def test_what_is_too_large_for_memory_is_kept_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(memory, "free_memory", lambda: 2000)
+    small, large = allocate((10, 10, 10), "u1"), allocate((10, 10, 11), "u1")
+    large[:] = 7
+    assert mapped(large) and not mapped(small)
+    assert (large == 7).all() and large.flags.carray
+    assert type(large) is np.ndarray  # which workers take as it is
+    assert not list(tmp_path.iterdir())  # the file goes with the array
+    disk = SimpleNamespace(free=1000)
+    monkeypatch.setattr(memory.shutil, "disk_usage", lambda _: disk)
+    with pytest.raises(InputError, match="set TMPDIR to a folder on a larger disk"):
+        allocate((10, 10, 11), "u1")
+
+
+@pytest.mark.parametrize("name", ["v.tif", "v.zarr", "v.h5", "folder"])
+def test_volumes_beyond_memory_are_read_and_compared_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    volume = gaussian_random_field((40, 44, 36), correlation_length=2, seed=0).volume
+    # Values that are no labels: those must be mapped, too.
+    phases = (Phase("pore", 0, 10), Phase("grain", 1, 300))
+    write(replace(volume, phases=phases), tmp_path / name)
+    if name == "v.h5":  # as other programs write it, in chunks
+        with h5py.File(tmp_path / name, "r+") as file:
+            values = file["volume"][()]
+            del file["volume"]
+            file.create_dataset("volume", data=values, chunks=(16, 16, 16), compression="gzip")
+    inside = read(tmp_path / name)
+    monkeypatch.setattr(memory, "free_memory", lambda: 10_000)
+    outside = read(tmp_path / name)
+    assert mapped(outside.labels) and not mapped(inside.labels)
+    np.testing.assert_array_equal(outside.labels, inside.labels)
+    assert outside.phases == inside.phases
+    monkeypatch.undo()
+    tables = [
+        metrics.compare(volume, v, metrics=["volume_fraction", "tpb_density"], workers=2).table
+        for v in (inside, outside)
+    ]
+    pd.testing.assert_frame_equal(*tables)
+
+
+def mapped(array: np.ndarray) -> bool:
+    """Whether an array lies in a file."""
+    base: object = array
+    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
+        base = base.base
+    return isinstance(base, np.memmap)

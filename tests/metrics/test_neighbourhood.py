@@ -98,7 +98,7 @@ def plain_returns(labels: np.ndarray, offset: list[int], wraps: tuple[bool, ...]
 
 @given(LABELS)
 def test_voxels_out_of_play_make_no_triple_edge(labels: np.ndarray) -> None:
-    edges = count_triple_edges(labels, 3)
+    edges = count_triple_edges(labels | np.uint8(16), 3, bit=16)
     assert edges.tolist() == [numpy_edges(labels, axis, (False,) * 3, n=3) for axis in range(3)]
 
 

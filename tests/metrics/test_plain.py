@@ -54,7 +54,7 @@ BAD_FILES: dict[str, BadFile] = {
     "10^12 npy": ("v.npy", lambda p: p.write_bytes(huge_npy()), "cannot be read"),
     "10^30 npy": ("v.npy", lambda p: p.write_bytes(huge_npy(10**10)), "cannot be read"),
     "cut npy": ("v.npy", lambda p: p.write_bytes(npy_bytes()[:-1]), "cannot be read"),
-    "10^12 hdf5": ("v.h5", lambda p: huge_h5(p), "GiB of memory"),
+    "10^12 hdf5": ("v.h5", lambda p: huge_h5(p), "and no voxels"),
     "not hdf5": ("v.h5", lambda p: p.write_text("hello"), "cannot be read"),
     "no 3D dataset": ("v.h5", lambda p: write_h5(p, "{}", CELL[0]), "it holds no 3D dataset"),
 }

@@ -17,6 +17,7 @@ from metrics.section import (
     boundary_lengths,
     normals,
     section_euler_density,
+    section_thickness,
     triple_point_density,
 )
 from metrics.shapes import gaussian_random_field, laminate, overlapping_spheres, plurigaussian
@@ -150,3 +151,31 @@ def test_an_image_has_the_sections_of_its_only_layer() -> None:
     assert normals(Volume(np.zeros((1, 5, 5), np.uint8))) == ("z",)
     assert normals(Volume(np.zeros((5, 1, 5), np.uint8))) == ("y",)
     assert normals(Volume(np.zeros((5, 5, 5), np.uint8))) == ("z", "y", "x")
+
+
+def test_thickness_of_sections_is_that_of_each_layer_by_itself() -> None:
+    volume = np.zeros((2, 24, 24), int)
+    volume[0, 4:8] = 1  # 96 pixels, 4 wide
+    volume[1, :, 2:10] = 1  # 192 pixels, 8 wide
+    expected = (96 * 4 + 192 * 8) / (96 + 192)
+    for normal in AXES:
+        turned = np.moveaxis(volume, 0, AXES.index(normal))
+        found = section_thickness(Volume(turned, (0.5,) * 3, "um"), phase=1, normal=normal)
+        assert found == pytest.approx(0.5 * expected)
+    empty = Volume(np.zeros((1, 8, 8), int), phases=(Phase("a", 0, 0), Phase("b", 1, 1)))
+    assert math.isnan(section_thickness(empty, phase="b", normal="z"))
+    assert math.isnan(section_thickness(empty, phase="a", normal="z"))  # no wall
+
+
+def test_densities_are_per_area_of_the_section_whatever_its_layers_are_thick() -> None:
+    ring = np.ones((2, 3, 5), int)
+    ring[0, 1, 1] = 0
+    points = np.zeros((1, 4, 6), int)
+    points[0, 2:] = 1
+    points[0, 2:, 3:] = 2
+    for thick in (1.0, 7.0):
+        v = Volume(ring, (thick, 2.0, 3.0), "um")
+        # Of the two layers one has a hole: pieces less holes are 0 and 1, areas 3 x 5 pixels of 6.
+        assert section_euler_density(v, phase=1, normal="z") == pytest.approx(1 / (2 * 15 * 6))
+        three = Volume(points, (thick, 2.0, 3.0), "um")
+        assert triple_point_density(three, normal="z") == pytest.approx(1 / (24 * 6))

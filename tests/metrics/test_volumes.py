@@ -149,7 +149,7 @@ def test_bad_arguments_are_refused(tmp_path: Path) -> None:
     assert "dtype, shape= does not apply" in refusal(npy, shape=(5, 6, 7), dtype="u1")
 
 
-def test_larger_than_memory_is_refused_before_reading(
+def test_larger_than_memory_and_disk_is_refused_before_reading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(ANODE, tmp_path / "v.tif")
@@ -160,6 +160,8 @@ def test_larger_than_memory_is_refused_before_reading(
     np.save(tmp_path / "v.npy", CELL)
     free = SimpleNamespace(available=CELL.size - 1)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    full = SimpleNamespace(free=CELL.size - 1)
+    monkeypatch.setattr("metrics.machine.memory.shutil.disk_usage", lambda _: full)
     for name in ("v.tif", "folder", "v.h5", "grey.npy"):
         assert "GiB of memory" in refusal(tmp_path / name)
     assert read(tmp_path / "v.npy").shape == CELL.shape  # mapped, so it needs none
