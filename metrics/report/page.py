@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from metrics.comparison.answer import WIDEST
 from metrics.files import scratch
 from metrics.intervals import VERDICTS
-from metrics.report import plots
-from metrics.section import normals
-from metrics.volume import AXES, InputError, Volume
+from metrics.report import charts, methods, plots
+from metrics.volume import InputError, Volume
 from metrics.wording import readable
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ NOT_IN_SECTIONS = (
     "sections do not show percolation, clusters, the Euler number in 3D, nor transport; only a 3D "
     "image does"
 )
-FILES = ("table.csv", "distances.csv", "curves.csv", "summary.json", "report.html")
+FILES = ("table.csv", "distances.csv", "curves.csv", "summary.json", "report.html", "report.md")
 
 
 def terminal_table(comparison: Comparison) -> str:
@@ -47,7 +46,7 @@ def terminal_table(comparison: Comparison) -> str:
     columns = ("metric", "phase", "axis", "gen", "real", "unit", "ratio", "verdict")
     numbers = ("gen", "real", "ratio")
     lines = [dict(zip(columns, columns, strict=True)) | {"ratio": "ratio [low, high]"}]
-    for row in _rows(comparison):
+    for row in sorted(_rows(comparison), key=lambda row: VERDICTS.index(row["verdict"])):
         lines.append(row | {"ratio": f"{row['ratio']} {row['ratio_interval']}".rstrip()})
     width = {column: max(len(line[column]) for line in lines) for column in columns}
     text = [
@@ -73,7 +72,7 @@ def write_report(
     gen_names: Sequence[str] = (),
     real_names: Sequence[str] = (),
 ) -> None:
-    """Write tables, ``summary.json`` and ``report.html``, all or none.
+    """Write tables, ``summary.json``, ``report.html`` and ``report.md``, all or none.
 
     The tables are ``table.csv``, ``distances.csv`` and ``curves.csv``, the summary gets the answer.
 
@@ -102,12 +101,25 @@ def write_report(
     target = check_folder(folder)
     found = comparison.answer
     record = _plain({"answer": vars(found) | {"tests": found.tests.to_dict("records")}, **summary})
+    text = methods.methods(comparison, real[0], record.get("versions", {}))
+    many = "images" if comparison.settings["sections"] else "volumes"
+    samples = {
+        "gen": _sample("generated", gen, gen_names, "volumes"),
+        "real": _sample("real", real, real_names, many),
+    }
     texts = {
         "table.csv": _csv(comparison.table),
         "distances.csv": _csv(comparison.distances),
         "curves.csv": _csv(comparison.curves),
         "summary.json": json.dumps(record, indent=2, allow_nan=False) + "\n",
-        "report.html": _page(comparison, gen, real, gen_names, real_names, record),
+        "report.html": _page(comparison, gen, real, samples, record, text),
+        "report.md": methods.markdown(
+            comparison,
+            _rows(comparison),
+            titles=(samples["gen"]["title"], samples["real"]["title"]),
+            text=text,
+            command=str(record.get("command", "")),
+        ),
     }
     try:
         _write_whole(target, texts)
@@ -196,12 +208,11 @@ def _counts(comparison: Comparison) -> dict[str, int]:
 
 
 def _rows(comparison: Comparison) -> list[dict[str, str]]:
-    """Rows of both tables as text, sorted by verdict."""
-    rows = [
+    """Rows of both tables as text, quantity by quantity."""
+    return [
         *map(_row, comparison.table.to_dict("records")),
         *map(_curve_row, comparison.distances.to_dict("records")),
     ]
-    return sorted(rows, key=lambda row: VERDICTS.index(row["verdict"]))
 
 
 def _row(row: Mapping[str, Any]) -> dict[str, str]:
@@ -255,9 +266,9 @@ def _page(
     comparison: Comparison,
     gen: Sequence[Volume],
     real: Sequence[Volume],
-    gen_names: Sequence[str],
-    real_names: Sequence[str],
+    samples: Mapping[str, Mapping[str, Any]],
     record: Mapping[str, Any],
+    text: str,
 ) -> str:
     import pandas as pd
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -275,10 +286,7 @@ def _page(
     colours = plots.phase_colours(len(real[0].phases))
     sections = comparison.settings["sections"]
     return environment.get_template("report.html.j2").render(
-        samples={
-            "gen": _sample("generated", gen, gen_names, "volumes"),
-            "real": _sample("real", real, real_names, "images" if sections else "volumes"),
-        },
+        samples=samples,
         sample_colours=plots.SAMPLE_COLOURS,
         blocks={key: comparison.settings[f"n_{key}"] for key in ("gen", "real")},
         unit=real[0].unit,
@@ -290,9 +298,13 @@ def _page(
         settings=_plain(comparison.settings),
         record=record,
         pieces="sections" if sections else "sub-volumes",
-        slices=_slices(gen[0], real, colours, sections),
+        methods=text,
+        references=methods.references(comparison),
         unseen=NOT_IN_SECTIONS if sections else "",
-        **_charts(comparison, colours),
+        **charts.slices(gen[0], real, colours, sections),
+        **charts.views(gen[0], None if sections else real[0]),
+        **charts.quantities(comparison),
+        **charts.transport(comparison, gen[0], real[0]),
     )
 
 
@@ -323,46 +335,3 @@ def _phases(
         }
         for in_gen, in_real, colour in zip(gen.phases, real.phases, colours, strict=True)
     ]
-
-
-def _slices(
-    gen: Volume, real: Sequence[Volume], colours: Sequence[str], sections: str
-) -> list[tuple[str, str, str]]:
-    """Kind, caption and SVG of the middle slices normal to each axis, at one scale.
-
-    Of images the first is shown, or the first that is normal to an axis.
-    """
-    pictured: list[tuple[str, str, Volume, str]] = []
-    for axis in AXES:
-        pictured.append(("generated", f"normal to {axis}", gen, axis))
-        if not sections:
-            pictured.append(("real", f"normal to {axis}", real[0], axis))
-        elif images := [image for image in real if normals(image) == (axis,)]:
-            caption = "an image" if sections == "any" else f"normal to {axis}"
-            pictured.append(("real", caption, images[0], axis))
-    extent = plots.shared_extent([volume for *_, volume, _ in pictured])
-    return [
-        (kind, caption, plots.slice_plot(v, axis=axis, extent=extent, colours=colours,
-                                         name=f"slice-{axis}-{kind}"))
-        for kind, caption, v, axis in pictured
-    ]  # fmt: skip
-
-
-def _charts(comparison: Comparison, colours: Sequence[str]) -> dict[str, Any]:
-    """Draw every chart, as SVG."""
-    table, values = comparison.table, comparison.values
-    curves = comparison.curves.groupby(["phase", "axis"], sort=False)
-    ratios = table[table["ratio"] > 0]
-    measured = [metric for metric in table["metric"].unique() if metric in set(values["metric"])]
-    return {
-        "curves": [
-            plots.curve_plot(curve, title=f"{phase} · {axis or 'radial'}", name=f"curve-{i}")
-            for i, ((phase, axis), curve) in enumerate(curves)
-        ],
-        "ratios": plots.ratio_plot(ratios, name="ratios") if len(ratios) else "",
-        "without_ratio": len(table) - len(ratios),
-        "strips": [
-            plots.strip_plot(values, table, metric=metric, name=f"strip-{i}")
-            for i, metric in enumerate(measured)
-        ],
-    }  # fmt: skip

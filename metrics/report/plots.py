@@ -41,6 +41,7 @@ INK = "#010203"  # stands for the page's text colour until the SVG is in the pag
 WIDTH = 4.2  # inches: about a phone's width, so that text keeps its size there
 MAX_PIXELS = 400  # of a slice along one side
 MAX_DOTS = 200  # of a sample; more are drawn as an image
+APART = 5.0  # times: largest value of a phase over that of another with an axis of its own
 WIDEST = 2.0  # ratio up to which the whole of an interval is shown
 STYLE: dict[Any, Any] = {
     "axes.edgecolor": INK,
@@ -89,6 +90,13 @@ def shared_extent(volumes: Sequence[Volume]) -> NDArray[np.float64]:
     return edges.min(axis=0)
 
 
+def central(size: int, edge: float, length: float, most: int | None = None) -> slice:
+    """The middle of an axis of so many voxels, of a length, but of one voxel to `most`."""
+    count = min(max(round(length / edge), 1), size, size if most is None else most)
+    start = (size - count) // 2
+    return slice(start, start + count)
+
+
 def slice_plot(
     volume: Volume, *, axis: str, extent: NDArray[np.float64], colours: Sequence[str], name: str
 ) -> Markup:
@@ -113,9 +121,8 @@ def slice_plot(
     rows, columns = (i for i in range(3) if i != axis_index(axis))
     window: list[int | slice] = [size // 2 for size in volume.shape]
     for i in (rows, columns):
-        count = min(max(round(extent[i] / volume.spacing[i]), 1), volume.shape[i])
-        start = (volume.shape[i] - count) // 2
-        window[i] = slice(start, start + count, -(-count // MAX_PIXELS))
+        inner = central(volume.shape[i], volume.spacing[i], extent[i])
+        window[i] = slice(inner.start, inner.stop, -(-(inner.stop - inner.start) // MAX_PIXELS))
     plane = np.asarray(volume.labels[tuple(window)])
     image = np.array([to_rgb(c) for c in colours])[np.searchsorted(volume.phase_labels, plane)]
     # Inches; figures of one width with their axes at one scale, whatever the axis
@@ -211,10 +218,25 @@ def ratio_plot(table: pd.DataFrame, *, name: str) -> Markup:
     return _svg(name, 1.15 * WIDTH, 0.9 + 0.21 * len(labels), paint)
 
 
-def strip_plot(values: pd.DataFrame, table: pd.DataFrame, *, metric: str, name: str) -> Markup:
-    """Values of one metric in every sub-volume, the generated above the real, with mean and CI."""
+def strip_plots(values: pd.DataFrame, table: pd.DataFrame, *, metric: str) -> list[Markup]:
+    """Values of one metric in every sub-volume, the generated above the real, with mean and CI.
+
+    One plot, or one for each phase where a phase is that much larger than another that the smaller
+    one would be a dot at 0.
+    """
     values = values[(values["metric"] == metric) & np.isfinite(values["value"])]
-    table = table[table["metric"] == metric].reset_index(drop=True)
+    table = table[table["metric"] == metric]
+    sizes = table[["gen", "real"]].abs().max(axis=1).groupby(table["phase"], sort=False).max()
+    apart = sizes.max() > APART * sizes[sizes > 0].min()
+    groups = [table[table["phase"] == phase] for phase in sizes.index] if apart else [table]
+    return [
+        _strip_plot(values, group.reset_index(drop=True), name=f"strip-{metric}-{k}")
+        for k, group in enumerate(groups)
+    ]
+
+
+def _strip_plot(values: pd.DataFrame, table: pd.DataFrame, *, name: str) -> Markup:
+    metric = str(table["metric"].iloc[0])
 
     def paint(ax: Axes) -> None:
         for row in table.itertuples():
@@ -239,6 +261,60 @@ def strip_plot(values: pd.DataFrame, table: pd.DataFrame, *, metric: str, name: 
         ax.locator_params(axis="x", nbins=5)
 
     return _svg(name, WIDTH, 0.8 + 0.42 * len(table), paint)
+
+
+def porosity_plot(values: pd.DataFrame, *, phase: str, name: str) -> Markup:
+    """Effective diffusivity of each sub-volume, mean over axes, over the fraction of the phase."""
+    metrics = ("volume_fraction", "effective_diffusivity")
+    of = values[(values["phase"] == phase) & values["metric"].isin(metrics)]
+    # A mean over the axes that converged would be another quantity.
+    each = of.groupby(["sample", "block", "metric"])["value"].agg(lambda x: x.mean(skipna=False))
+    points = each.unstack("metric").reindex(columns=list(metrics)).dropna()
+
+    def paint(ax: Axes) -> None:
+        for sample, marker in (("real", "o"), ("gen", "^")):
+            x, y = points[points.index.get_level_values("sample") == sample].to_numpy().T
+            ax.plot(x, y, marker, color=SAMPLE_COLOURS[sample], ms=4.5, mew=0, alpha=0.7)
+        left, right = ax.get_xlim()
+        phi = np.linspace(max(left, 0), min(right, 1), 50)
+        ax.plot(phi, phi**1.5, color=INK, lw=0.7, ls=":")
+        ax.set_xlim(left, right)
+        most = points["effective_diffusivity"].max()
+        ax.set_ylim(0, 1.15 * most if most > 0 else 1)
+        ax.locator_params(nbins=4)
+        ax.set_title(shortened(phase), loc="left", fontweight="bold")
+        ax.set_xlabel("volume fraction φ")
+        ax.set_ylabel("D_eff / D₀")
+
+    return _svg(name, 2.4, 2.1, paint)
+
+
+def flux_plot(
+    flux: NDArray[Any], *, most: float, edges: Sequence[float], unit: str, name: str
+) -> Markup:
+    """Local flux on a plane normal to y, the mean flux along z downwards, in shades up to `most`.
+
+    `edges` are those of a voxel along z, y, x.
+    """
+    import matplotlib
+
+    height, width = flux.shape[0] * edges[0], flux.shape[1] * edges[2]
+
+    def paint(ax: Axes) -> None:
+        shades = matplotlib.colormaps["viridis"].with_extremes(bad="0.75")
+        image = ax.imshow(
+            np.ma.masked_equal(flux, 0), cmap=shades, vmin=0, vmax=most, interpolation="none",
+            extent=(0, width, height, 0),
+        )  # fmt: skip
+        ax.grid(visible=False)
+        ax.locator_params(nbins=4)
+        ax.tick_params(labelsize=7.5)
+        ax.set_xlabel(f"x [{unit}]", fontsize=7.5)
+        ax.set_ylabel(f"z [{unit}]", fontsize=7.5)
+        bar = ax.figure.colorbar(image, ax=ax, shrink=0.9)
+        bar.ax.tick_params(labelsize=7.5)
+
+    return _svg(name, 2.5, 2.1, paint)
 
 
 def _units(units: pd.Series[str]) -> str:

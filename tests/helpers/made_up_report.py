@@ -20,8 +20,9 @@ from metrics.volume import Phase, Volume
 NAN = math.nan
 HOSTILE = "<script>alert(1)</script>.tif"
 SECTIONS = (
-    "verdict slices ratios curves inputs distributions table reading definitions record".split()
-)
+    "verdict slices views ratios curves transport inputs distributions table reading "
+    "definitions methods record"
+).split()
 
 
 def make_volume(shape: tuple[int, int, int], seed: int, unit: str = "um") -> Volume:

@@ -124,10 +124,10 @@ def test_summary_may_hold_numpy_and_paths(value: Any, plain: Any) -> None:
 
 def test_page_has_every_section_and_chart(page: str) -> None:
     assert re.findall(r'<section id="(\w+)"', page) == SECTIONS
-    # 6 slices, 2 phases x 2 directions of S2, the ratios, 4 scalar metrics
-    assert page.count("<svg") == 6 + 4 + 1 + 4
-    # each slice is an image of its own
-    assert len(set(re.findall(r"data:image/png;base64,[^\"]+", page))) == 6
+    # 6 slices, 2 phases x 2 directions of S2, the ratios, 4 scalar metrics, D_eff over one fraction
+    assert page.count("<svg") == 6 + 4 + 1 + 4 + 1
+    # each slice is an image of its own, and each view in 3D
+    assert len(set(re.findall(r"data:image/png;base64,[^\"]+", page))) == 6 + 2
     assert f"<strong>{make_comparison().answer.sentence}</strong>" in page
     assert "Row by row: 2 same, 2\ndiffer, 2 cannot tell." in page
     assert "Not shown: 2 rows" in page
