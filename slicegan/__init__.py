@@ -5,11 +5,11 @@
 (32, 32, 32)
 """
 
-from importlib.metadata import version
-
 import lazy_loader
 
-__version__ = version("slicegan")
+from metrics.machine.provenance import version_of
+
+__version__ = version_of("slicegan")
 
 # Names and where they come from are in __init__.pyi; loading PyTorch waits until one is used.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

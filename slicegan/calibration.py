@@ -27,6 +27,7 @@ from metrics.machine.progress import progress_bar
 from metrics.volume import InputError
 from slicegan.checkpoint import COUNTER, Model, assemble
 from slicegan.data import TrainingData
+from slicegan.networks import repeatable
 
 LATENT_SIZE = 4
 SHARE = 8  # one voxel of so many is looked at at most: neighbours say nearly the same
@@ -141,9 +142,9 @@ def offsets(logits: NDArray[np.float32], wanted: NDArray[np.float64]) -> NDArray
         moved -= moved.mean(axis=0)
         largest = (logits + moved).argmax(axis=0)
         found = np.stack([(largest == k).mean(axis=-1) for k in range(len(wanted))], axis=-1)
-        exact = abs(found - wanted).max() < max(EXACT, 1 / logits.shape[-1])
+        reached = abs(found - wanted).max() < max(EXACT, 1 / logits.shape[-1])
         # Of logits rounded to 16 bits many are equal: shares then settle near to what is wanted.
-        if exact or abs(moved - before).max() < SETTLED:
+        if reached or abs(moved - before).max() < SETTLED:
             break
     return moved[..., 0]
 
@@ -221,15 +222,16 @@ def _generated(
     count = progress_bar(
         range(volumes), shown=progress, desc="fractions", unit="volume", leave=False
     )
-    with torch.inference_mode():
-        for _ in count:
-            noise = torch.randn(shape, generator=random, device=weight.device, dtype=weight.dtype)
-            fine = [
-                torch.randn((1, 1, *(n,) * 3), generator=random, device=weight.device).to(weight)
-                for n in generator.fine_sizes(LATENT_SIZE)
-            ]
-            latent = noise.to(memory_format=torch.channels_last_3d)
-            yield generator.logits(latent, fine)[0]
+    for _ in count:
+        noise = torch.randn(shape, generator=random, device=weight.device, dtype=weight.dtype)
+        fine = [
+            torch.randn((1, 1, *(n,) * 3), generator=random, device=weight.device).to(weight)
+            for n in generator.fine_sizes(LATENT_SIZE)
+        ]
+        latent = noise.to(memory_format=torch.channels_last_3d)
+        with torch.inference_mode(), repeatable():
+            logits = generator.logits(latent, fine)[0]
+        yield logits
 
 
 def _random(model: Model, seed: int) -> torch.Generator:

@@ -14,7 +14,7 @@ import os
 import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -70,6 +70,10 @@ class Model:
                 f"the generator makes {made} channels, its material ({self.material.kind}) has "
                 f"{needed}: they must be equal"
             )
+
+    def to(self, device: torch.device | str) -> Model:
+        """The same model, its generator moved to a device."""
+        return replace(self, generator=self.generator.to(device))
 
 
 def save_model(model: Model, path: str | os.PathLike[str], *, half: bool = False) -> None:

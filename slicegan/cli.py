@@ -9,6 +9,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from metrics.command.ending import (
     exit_status,
 )
 from metrics.files import one_line
-from metrics.io.volumes import check_disk
+from metrics.io.volumes import check_disk, is_store
 from metrics.volume import InputError, check_spacing
 from slicegan.command_line import command_line
 from slicegan.config import DataConfig
@@ -32,11 +33,17 @@ from slicegan.settings import override, preset
 if TYPE_CHECKING:
     import torch
 
+    from slicegan.distributed import Ranks
     from slicegan.runs import Run
 
 FEWER = "ask for fewer or smaller volumes, or filters"
 # What to do where memory does not suffice, and what to say after Ctrl-C.
-ENDINGS = {"compare": (LESS_TO_COMPARE, UNWRITTEN), "measure": (LESS_TO_MEASURE, UNWRITTEN)}
+LESS_TO_TRAIN = "lower training.critic_volumes, training.generator_volumes or filters with --set"
+ENDINGS = {
+    "train": (LESS_TO_TRAIN, "interrupted"),
+    "compare": (LESS_TO_COMPARE, UNWRITTEN),
+    "measure": (LESS_TO_MEASURE, UNWRITTEN),
+}
 
 SEGMENTED = (".png", ".tif", ".tiff")  # files of phases
 # Settings that the images decide.
@@ -44,7 +51,7 @@ OF_IMAGES = ("generator.channels", "generator.output", "critic.channels")
 # Options that a run keeps, so that --resume cannot change them.
 OF_RUN = (
     *("image", "axis", "preset", "set", "seed", "stop_after", "ensemble"),
-    *("kind", "phases", "spacing", "unit", "isotropic", "flips", "pages"),
+    *("kind", "phases", "spacing", "unit", "isotropic", "flips", "pages", "target"),
 )
 
 
@@ -54,6 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # cores that made a step of `tiny` take 3.6 s, with shorter spins 0.3 s; on two idle cores it is
     # 0.047 s instead of 0.038. OpenMP reads this once, when PyTorch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # one of the processes that torchrun started
+        # PyTorch would say where in its own code it found that another one has ended.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+        if os.environ["RANK"] != "0":  # the first speaks for all (`slicegan.distributed.joined`)
+            sys.stdout = sys.stderr = Path(os.devnull).open("w")
     words = sys.argv[1:] if argv is None else list(argv)
 
     def work() -> int:
@@ -67,10 +79,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def train(args: argparse.Namespace) -> int:
-    """Train in a run folder; 130 if it was stopped before the end."""
+    """Train in a run folder, alone or with others; 130 if it was stopped before the end."""
+    from slicegan.distributed import joined
+    from slicegan.runs import follow
+
+    with joined(_device(args.device)) as (ranks, device):
+        if ranks.rank == 0:
+            return _train(args, ranks, device)
+        ranks.wait()  # for the first one, which begins the run
+        return 0 if follow(args.out, device=device, ranks=ranks) else INTERRUPTED
+
+
+def _train(args: argparse.Namespace, ranks: Ranks, device: torch.device) -> int:
+    """Train in the first of the processes that share a run, which alone reports."""
     from slicegan.runs import Diverged
 
-    runs, failed = list(_runs(args)), 0
+    runs, failed = list(_runs(args, ranks, device)), 0
     for begin in runs:
         try:
             if not _trained(begin, args):
@@ -90,12 +114,18 @@ def train(args: argparse.Namespace) -> int:
     return 0
 
 
-def _runs(args: argparse.Namespace) -> Iterator[Callable[[], Run]]:
+def _runs(
+    args: argparse.Namespace, ranks: Ranks, device: torch.device
+) -> Iterator[Callable[[], Run]]:
     """What begins or resumes each run to train, one after the other: several of an ensemble."""
     from slicegan.checkpoint import members
     from slicegan.runs import Run, start_members
 
-    device = _device(args.device)
+    if ranks.count > 1 and (args.ensemble > 1 or members(args.out)):
+        raise InputError(
+            "torchrun shares one run, and the members of an ensemble are several: train them "
+            "without it, each on a GPU of its own (--seed, --device cuda:1)"
+        )
     if args.resume:
         if given := [name for name in OF_RUN if getattr(args, name) != args.default(name)]:
             option = given[0].replace("_", "-")
@@ -103,7 +133,7 @@ def _runs(args: argparse.Namespace) -> Iterator[Callable[[], Run]]:
                 f"--resume takes its {option} from the run: leave it out (--steps trains longer)"
             )
         for folder in members(args.out) or [args.out]:
-            yield partial(Run.resume, folder, device=device, steps=args.steps)
+            yield partial(Run.resume, folder, device=device, steps=args.steps, ranks=ranks)
         return
     if fitted := [item for item in args.set if item.partition("=")[0].strip() in OF_IMAGES]:
         raise InputError(f"--set {fitted[0]}: it follows from the images, leave it out")
@@ -114,14 +144,13 @@ def _runs(args: argparse.Namespace) -> Iterator[Callable[[], Run]]:
         raise InputError(f"--ensemble must be at least 1, got {args.ensemble}")
     if args.steps is not None:
         config = override(config, [f"training.steps={args.steps}"])
-    after = args.stop_after
+    seed, after = args.seed, args.stop_after
     if args.ensemble == 1:
-        yield partial(
-            Run.start, args.out, data, config, seed=args.seed, device=device, stop_after=after
-        )
+        start = partial(Run.start, args.out, data, config, seed=seed, device=device, ranks=ranks)
+        yield partial(start, stop_after=after)
         return
     for folder in start_members(
-        args.out, args.ensemble, data, config, seed=args.seed, device=device, stop_after=after
+        args.out, args.ensemble, data, config, seed=seed, device=device, stop_after=after
     ):
         yield partial(Run.resume, folder, device=device)
 
@@ -132,8 +161,10 @@ def _trained(begin: Callable[[], Run], args: argparse.Namespace) -> bool:
 
     run, quiet = begin(), args.quiet
     config, trainer = run.record.config, run.trainer
+    trainer.ranks.wait()  # from here on the others follow
     if not quiet and trainer.step < config.training.steps:
-        lines = plan(run.data, config, device=trainer.device, done=trainer.step)
+        part = trainer.ranks.part(config)
+        lines = plan(run.data, part, device=trainer.device, done=trainer.step)
         print("\n".join(lines), flush=True)
     finished = run.train(progress=not quiet)
     if not quiet:
@@ -163,6 +194,7 @@ def _report(run: Run, args: argparse.Namespace) -> None:
 
 def generate(args: argparse.Namespace) -> int:
     """Generate volumes into files."""
+    from metrics.machine.scheduler import connected
     from slicegan.ensemble import load_models, member_of
     from slicegan.generation import stream
 
@@ -172,60 +204,83 @@ def generate(args: argparse.Namespace) -> int:
         raise InputError(f"--count must be at least 1, got {args.count}")
     if min(args.size) < 1:
         raise InputError(f"--size must be positive, got {','.join(map(str, args.size))}")
-    models, device = load_models(args.model), _device(args.device)
+    # Workers of Dask would all take the same GPU.
+    where = args.device or ("cpu" if args.dask else None)
+    models, device = load_models(args.model), _device(where)
     voxels = math.prod(args.size) * (3 if models[0].material.kind == "colour" else 1)
     with one_line(args.out, "written", "choose another folder"):
         check_disk(args.out, args.count * voxels)
-    for index, path in enumerate(_numbered(args.out, args.count)):
-        stream(
-            member_of(models, args.seed, index),
-            path,
-            args.size,
-            seed=args.seed,
-            index=index,
-            origin=args.origin,
-            periodic=args.periodic,
-            device=str(device),
-            progress=not args.quiet,
-        )
-        if not args.quiet:
-            print(path)
+    if args.dask and not is_store(args.out):
+        raise InputError(f"{args.out}: many workers write a Zarr store: name it, as big.ome.zarr")
+    with connected(args.dask) if args.dask else nullcontext() as client:
+        for index, path in enumerate(_numbered(args.out, args.count)):
+            stream(
+                member_of(models, args.seed, index),
+                path,
+                args.size,
+                seed=args.seed,
+                index=index,
+                origin=args.origin,
+                periodic=args.periodic,
+                device=str(device),
+                client=client,
+                progress=not args.quiet,
+            )
+            if not args.quiet:
+                print(path)
     return 0
 
 
 def segment(args: argparse.Namespace) -> int:
-    """Segment grey images, picture what came out, and say how much the thresholds decide."""
-    from metrics.io.images import read_greys
+    """Segment images or volumes, picture what came out, say how much the thresholds decide."""
+    from metrics.io.greys import read_greys
+    from metrics.io.images import is_volume
+    from metrics.io.volumes import FORMATS, split_path
     from slicegan import segmentation
 
-    if (len(args.image) == 1) != (args.out.suffix.lower() in SEGMENTED):
-        raise InputError(f"--out must be {' or '.join(SEGMENTED)}, of several images a folder")
+    kinds = {is_volume(image, kind="grey") for image in args.image}
+    if len(kinds) > 1:
+        raise InputError("images and volumes: segment them one after the other")
+    (deep,) = kinds
+    suffixes = tuple(FORMATS) if deep else SEGMENTED
+    if (len(args.image) == 1) != (args.out.suffix.lower() in suffixes):
+        raise InputError(f"--out must be {' or '.join(suffixes)}, of several images a folder")
+    if not deep and (args.spacing is not None or args.unit):
+        raise InputError("--spacing and --unit are of volumes: a picture holds neither")
     names = [Path(image).stem for image in args.image]
     if doubled := [name for name in names if names.count(name) > 1]:
         raise InputError(f"two images are called {doubled[0]}: segment them into two folders")
-    files = [args.out] if len(names) == 1 else [args.out / f"{name}.png" for name in names]
+    ending = ".tif" if deep else ".png"
+    files = [args.out] if len(names) == 1 else [args.out / f"{name}{ending}" for name in names]
     pictures = [file.parent / "previews" / f"{file.stem}.png" for file in files]
-    inputs = {Path(image).resolve() for image in args.image}
-    if lost := [path for path in (*files, *pictures) if path.resolve() in inputs]:
-        raise InputError(f"{lost[0]} is one of the images: write elsewhere")
-    images = read_greys(args.image)
+    inputs = {split_path(image)[0].resolve() for image in args.image}
+    for path in (*files, *pictures):  # nor among the slices of a folder
+        if inputs & {path.resolve(), *path.resolve().parents}:
+            raise InputError(f"{path} is one of the images, or among them: write elsewhere")
+    greys = read_greys(
+        args.image, volumes=deep, holding=args.thresholds, spacing=args.spacing, unit=args.unit
+    )
     with one_line(" ".join(args.image), "segmented", "crop it"):
+        given = [greys.level(value) for value in args.thresholds]
         found = segmentation.segment(
-            images, classes=args.classes, thresholds=args.thresholds, smooth=args.smooth
+            greys.arrays, classes=args.classes, thresholds=given, smooth=args.smooth
         )
     for index, (file, picture) in enumerate(zip(files, pictures, strict=True)):
         with one_line(file, "written", "choose another folder"):
             picture.parent.mkdir(parents=True, exist_ok=True)
-            segmentation.write_image(found, index, file)
             segmentation.write_preview(found, index, picture)
+            segmentation.write_phases(found, index, file, greys.voxels[index])
         if not args.quiet:
             print(f"{file}; look at {picture}")
     if not args.quiet:
-        print(f"thresholds: {', '.join(map(str, found.thresholds))} of 0 to 255")
+        levels = ", ".join(map(str, found.thresholds))
+        values = ", ".join(f"{greys.in_file(level + 0.49):.6g}" for level in found.thresholds)
+        scaled = (greys.low, greys.high) != (0, 255)
+        print(f"thresholds: {levels} of 0 to 255" + f" (in the file {values})" * scaled)
         for value, (low, share, high) in zip(found.values, found.fractions.T, strict=True):
             low, high = min(low, share, high), max(low, share, high)
             shift = f"{low:.1%} to {high:.1%} with thresholds {segmentation.SHIFT} lower or higher"
-            print(f"value {value}: {share:.1%} of the pixels ({shift})")
+            print(f"value {value}: {share:.1%} of the {'voxels' if deep else 'pixels'} ({shift})")
     return 0
 
 
@@ -302,7 +357,25 @@ def _data(args: argparse.Namespace) -> DataConfig:
         isotropic=True if args.isotropic else None,
         flips=args.flips,
         pages=args.pages,
+        targets=_targets(args.target),
     )
+
+
+def _targets(items: Sequence[str]) -> dict[str, float]:
+    """Measured values by name, from ``effective_diffusivity:pore=0.21``."""
+    found: dict[str, float] = {}
+    for item in items:
+        name, _, value = item.rpartition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            raise InputError(
+                f"--target: expected effective_diffusivity:PHASE=VALUE, got {item!r}"
+            ) from None
+        if name in found:
+            raise InputError(f"--target: {name} is given twice")
+        found[name] = number
+    return found
 
 
 def default_preset(device: torch.device) -> str:
@@ -328,8 +401,11 @@ def _numbered(path: Path, count: int) -> Iterator[Path]:
         yield path
         return
     digits = len(str(count - 1))
+    stem, suffixes = path.name.partition(".")[::2]
+    if not path.name.endswith(f".ome{path.suffix}"):
+        stem, suffixes = path.stem, path.suffix[1:]
     for index in range(count):
-        yield path.with_stem(f"{path.stem}_{index:0{digits}}")
+        yield path.with_name(f"{stem}_{index:0{digits}}.{suffixes}")
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

@@ -71,10 +71,12 @@ def _train_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     add("--no-report", action="store_true", help="do not compare the result with the images")
     add("--isotropic", action="store_true", help="a volume's axes are alike")
     add("--pages", action="store_true", help="pages of a TIFF are images of their own")
+    target = "measured, by which a step is chosen too: effective_diffusivity:pore=0.21"
+    add("--target", **several, metavar="NAME=VALUE", help=target)
     add("--flips", default="", metavar="AXES", help="mirror symmetries, e.g. yx, if not isotropic")
     _add_material(add)
     add("--seed", type=int, default=0, help="(%(default)s)")
-    add("--device", help="cpu or cuda (cuda if there is one)")
+    add("--device", help="cpu or cuda (cuda if there is one; of each process of torchrun its own)")
     add("--quiet", action="store_true", help="print nothing but errors")
 
 
@@ -88,11 +90,18 @@ def _generate_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help="folder of a run, .safetensors file, or shipped name")
     add("--size", type=_size, required=True, metavar="N", help="voxels: N, or Z,Y,X")
-    add("--out", type=Path, default=Path("gen.tif"), help=".tif, .npy, .h5 or .raw (%(default)s)")
+    add(
+        "--out",
+        type=Path,
+        default=Path("gen.tif"),
+        help=".tif, .npy, .zarr or others (%(default)s)",
+    )
     add("--count", type=int, default=1, help="independent volumes, numbered files (%(default)s)")
     add("--seed", type=int, default=0, help="(%(default)s)")
     add("--periodic", default="", metavar="AXES", help="axes without a seam, e.g. zyx")
     add("--origin", type=_size, default=(0, 0, 0), metavar="Z,Y,X", help="e.g. --origin=-32,0,0")
+    dask = "fill a .zarr by Dask: local, the address of a scheduler, or its scheduler.json"
+    add("--dask", metavar="WHERE", help=dask)
     add("--device", help="cpu or cuda (cuda if there is one)")
     add("--quiet", action="store_true", help="print nothing but errors")
 
@@ -100,17 +109,21 @@ def _generate_parser(commands: argparse._SubParsersAction[Parser]) -> None:
 def _segment_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = commands.add_parser(
         "segment",
-        help="make phases of grey images",
-        description="Segment grey images by the same thresholds, Otsu's or given ones.",
+        help="make phases of grey images or volumes",
+        description="Segment grey images or volumes by the same thresholds, Otsu's or given ones.",
         epilog=SEGMENT_EXAMPLE,
     )
     add = parser.add_argument
-    add("image", nargs="+", metavar="IMAGE", help="grey: .png, .tif, .jpg, .bmp or .npy")
+    grey = "grey: .png, .tif, .jpg, .bmp or .npy; or volumes, as compare takes them"
+    add("image", nargs="+", metavar="IMAGE", help=grey)
     add("--classes", type=int, metavar="N", help="phases, 2 to 5, by Otsu's thresholds")
-    thresholds = "instead: largest grey value of each phase but the last, of 0 to 255"
-    add("--thresholds", type=int, nargs="+", default=[], metavar="GREY", help=thresholds)
+    thresholds = "instead: largest grey value in the file of each phase but the last"
+    add("--thresholds", type=float, nargs="+", default=[], metavar="GREY", help=thresholds)
     add("--smooth", type=int, default=0, metavar="R", help="radius of a median filter, pixels (0)")
-    add("--out", type=Path, required=True, help=".png or .tif; of several images a folder")
+    add("--spacing", type=spacing, help="voxel size of volumes, one number or z,y,x")
+    add("--unit", help="of the spacing, e.g. um")
+    out = ".png or .tif; a volume's as of generate; of several a folder"
+    add("--out", type=Path, required=True, help=out)
     add("--quiet", action="store_true", help="print nothing but errors")
 
 

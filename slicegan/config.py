@@ -270,6 +270,8 @@ class DataConfig:
         Axes along which an anisotropic material may be mirrored.
     pages : bool
         Whether the pages of a TIFF are 2D images of their own.
+    targets : dict of str to float
+        Measured effective diffusivities (`slicegan.targets`).
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -282,6 +284,7 @@ class DataConfig:
     isotropic: bool | None = None
     flips: str = ""
     pages: bool = False
+    targets: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ S2_BYTES = 14  # a pixel, that measuring an image takes (`slicegan.fidelity.refe
 PROCESS_BYTES = 700 * 2**20  # of Python, its libraries, and the logits of a calibration
 # Of an evaluation on one core of a 2.3 GHz Xeon: S2 for each voxel and phase, and its pictures.
 S2_SECONDS, PICTURE_SECONDS = 5e-8, 1.5
+# Of D_eff of one phase along one axis, for each voxel of the electrode, one core of an AMD EPYC.
+DIFFUSIVITY_SECONDS = 1.5e-7
 # Of the report at the end, on one core of an AMD EPYC: 400 sections of 85 pixels a side, the page.
 REPORT_SECONDS = 9
 META = torch.device("meta")
@@ -64,7 +66,9 @@ def cost(data: TrainingData, config: Config, device: torch.device) -> Cost:
         side = Generator(config.generator).size(LATENT_SIZE)
     calibrated = (side / config.critic.slice_size) ** 3 * phases
     judged = 2**3 * training.validation_volumes
-    s2 = S2_SECONDS * judged * config.critic.slice_size**3 * max(data.material.channels, 2)
+    per_voxel = S2_SECONDS * max(data.material.channels, 2)
+    per_voxel += DIFFUSIVITY_SECONDS * sum(len(target.axes) for target in data.targets)
+    measuring = per_voxel * judged * config.critic.slice_size**3
     evaluation = (training.norm_volumes * (1 + calibrated) + judged) * volumes
     work = passes(data.sources, config)
     step = work.volumes * volumes + work.slices * slices
@@ -72,8 +76,8 @@ def cost(data: TrainingData, config: Config, device: torch.device) -> Cost:
     chosen = training.calibration_volumes * calibrated + JUDGED * judged
     report = phases * (2**3 * REPORTED * volumes + REPORT_SECONDS)
     return Cost(
-        step=step + (evaluation + s2 + PICTURE_SECONDS) / every,
-        finish=2 * (chosen * volumes + JUDGED * s2) + report,
+        step=step + (evaluation + measuring + PICTURE_SECONDS) / every,
+        finish=2 * (chosen * volumes + JUDGED * measuring) + report,
     )
 
 

@@ -29,6 +29,7 @@ from metrics.io.volumes import read, split_path
 from metrics.volume import AXES, InputError, Phase, axis_index, unique_labels
 from slicegan.config import Material
 from slicegan.sources import PLANES, Axes, Source, slices
+from slicegan.targets import Target, targets_of
 
 FilePath = str | os.PathLike[str]
 # Files of one isotropic material (or one volume), or the files of each axis.
@@ -51,12 +52,13 @@ class TrainingFile:
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Real slices of a material: one source for each critic, and the files they came from."""
+    """Real slices of a material: one source for each critic, the files they came from, targets."""
 
     material: Material
     sources: tuple[Source, ...]
     isotropic: bool
     files: tuple[TrainingFile, ...]
+    targets: tuple[Target, ...] = ()
 
     def to(self, device: torch.device | str) -> TrainingData:
         """The same data on a device."""
@@ -73,6 +75,7 @@ def load_training_data(
     isotropic: bool | None = None,
     flips: str = "",
     pages: bool = False,
+    targets: Mapping[str, float] | None = None,
 ) -> TrainingData:
     """Read what a generator learns from; axes with the same files share a source.
 
@@ -99,6 +102,9 @@ def load_training_data(
         axes it shows is named.
     pages : bool
         Whether the pages of a TIFF are 2D images of their own, not slices of a volume.
+    targets : mapping of str to float, optional
+        Measured D_eff/D_0 by ``"effective_diffusivity:PHASE"``; where the axes differ by
+        ``"effective_diffusivity:PHASE:AXIS"`` (`slicegan.targets`).
 
     Returns
     -------
@@ -150,7 +156,8 @@ def load_training_data(
         Source(axes, stack, material.channels, bool(isotropic), _flips(axes, flips))
         for axes, stack in stacks.items()
     )
-    return TrainingData(material, sources, bool(isotropic), tuple(files))
+    aims = targets_of(targets or {}, material, isotropic=bool(isotropic))
+    return TrainingData(material, sources, bool(isotropic), tuple(files), aims)
 
 
 def _from_volume(
@@ -268,9 +275,9 @@ def _flips(axes: Axes, flips: str) -> tuple[bool, bool]:
 
 
 def sha256_of(path: FilePath) -> str:
-    """SHA-256 of a file, or of all files of a folder in the order of their names."""
+    """SHA-256 of a file, or of all files in a folder in the order of their paths."""
     location, _ = split_path(path)
-    files = sorted(location.iterdir()) if location.is_dir() else [location]
+    files = sorted(location.rglob("*")) if location.is_dir() else [location]
     digest = hashlib.sha256()
     for file in filter(Path.is_file, files):
         digest.update(file.read_bytes())

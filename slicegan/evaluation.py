@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from metrics.machine.progress import progress_bar
 from slicegan.calibration import calibrate, image_fractions, waves
 from slicegan.checkpoint import Model, load_model
@@ -38,6 +40,7 @@ def choose(
     reference: Reference,
     config: Config,
     *,
+    device: torch.device,
     progress: bool = False,
 ) -> Model:
     """The best of several generators of a run, calibrated; its facts hold its errors.
@@ -51,10 +54,12 @@ def choose(
     config : Config
         Of the run: fractions are set on `training.calibration_volumes`, errors are those of
         4 `training.validation_volumes`, twice as wide as the critic's slices.
+    device : torch.device
+        Where they generate.
     progress : bool
         Show progress bars.
     """
-    written = [load_model(file) for file in files]
+    written = [load_model(file).to(device) for file in files]
     by_step = {json.loads(model.facts["fidelity"])["step"]: model for model in written}
     candidates = [
         _judged(model, data, reference, config, f"step {step}", progress)

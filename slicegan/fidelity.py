@@ -6,7 +6,8 @@ lags of that plane, pooled over every parallel plane and volume. The images of a
 also say what planes at 45 degrees to the axes look like, which a critic of axis planes never sees.
 
 Nor does it see that a voxel's law depends on its place between two latent sites: that is the
-`slicegan.places` of the volumes, which an image has none of.
+`slicegan.places` of the volumes, which an image has none of. Nor transport: the effective
+diffusivity counts where a measured one is known (`slicegan.targets`).
 """
 
 from __future__ import annotations
@@ -35,11 +36,13 @@ from slicegan.plane_maps import (
     symmetric,
 )
 from slicegan.sources import PLANES
+from slicegan.targets import Target
 
 # Errors of a good generator: a score of 1 is just good enough.
-FRACTION_BAR, S2_BAR, BOUNDARY_BAR, LATTICE_BAR = 0.01, 0.02, 0.05, 0.03
+S2_BAR, BOUNDARY_BAR = 0.02, 0.05
+DIFFUSIVITY = "diffusivity"  # is known where there is a target
 BARS = {
-    "fraction": FRACTION_BAR, "s2": S2_BAR, "boundary": BOUNDARY_BAR, "lattice": LATTICE_BAR,
+    "fraction": 0.01, "s2": S2_BAR, "boundary": BOUNDARY_BAR, "lattice": 0.03, DIFFUSIVITY: 0.1,
 }  # fmt: skip
 MAX_LAG = 32
 JACKKNIFED, ERROR = ("fraction", "s2", "boundary"), "_se"
@@ -74,13 +77,17 @@ class Fidelity:
     lattices : tuple of Lattice
         Differences between places modulo the two longest periods; none of too few or too small
         volumes.
+    diffusivity : float
+        Largest relative error of a D_eff that has a target; nan where none has.
     standard_errors : mapping of str to float
-        Of `fraction`, `s2` and `boundary`, by the jackknife over volumes; none of a single one.
+        Of `fraction`, `s2` and `boundary`, by the jackknife over volumes, and of `diffusivity`;
+        none of a single volume.
     """
 
     fraction: float
     planes: Mapping[str, PlaneErrors]
     lattices: tuple[Lattice, ...] = ()
+    diffusivity: float = math.nan
     standard_errors: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -100,20 +107,26 @@ class Fidelity:
 
     @property
     def score(self) -> float:
-        """Mean of fraction/0.01, s2/0.02, boundary/0.05 and, where it is known, lattice/0.03.
+        """Mean of fraction/0.01, s2/0.02, boundary/0.05, lattice/0.03 and diffusivity/0.1.
 
-        Lower is better, 1 is good enough.
+        Of lattice and diffusivity where they are known. Lower is better, 1 is good enough.
         """
-        parts = [self.fraction / FRACTION_BAR, self.s2 / S2_BAR, self.boundary / BOUNDARY_BAR]
-        if self.lattices:
-            parts.append(self.lattice / LATTICE_BAR)
-        return sum(parts) / len(parts)
+        parts = {name: getattr(self, name) / bar for name, bar in BARS.items()}
+        for name in ("lattice", DIFFUSIVITY):
+            if math.isnan(parts[name]):
+                del parts[name]
+        return sum(parts.values()) / len(parts)
 
     def row(self) -> dict[str, float]:
-        """All errors by name, as in the log of a run; nan for what is not known."""
-        names = ("fraction", "s2", "boundary", "lattice", "score")
+        """All errors by name, as in the log of a run; nan for what is not known.
+
+        That of the diffusivity is there only if it has a target.
+        """
+        aimed = () if math.isnan(self.diffusivity) else (DIFFUSIVITY,)
+        names = ("fraction", "s2", "boundary", "lattice", *aimed, "score")
         row: dict[str, float] = {name: getattr(self, name) for name in names}
-        row |= {f"{name}{ERROR}": self.standard_errors.get(name, math.nan) for name in JACKKNIFED}
+        with_errors = (*JACKKNIFED, *aimed)
+        row |= {f"{name}{ERROR}": self.standard_errors.get(name, math.nan) for name in with_errors}
         for plane in (*AXES, *DIAGONAL_PLANES):
             errors = self.planes.get(plane, PlaneErrors(math.nan, math.nan))
             row |= {f"{name}_{plane}": error for name, error in errors._asdict().items()}
@@ -121,7 +134,7 @@ class Fidelity:
 
 
 def against_bars(row: Mapping[str, float]) -> str:
-    """The four errors of a row in words, each with what is good enough.
+    """The known errors of a row in words, each with what is good enough.
 
     Examples
     --------
@@ -155,12 +168,15 @@ class Reference:
     maps : mapping of str to (phases, 2 L + 1, 2 L + 1) ndarray
         S2 on the plane normal to each axis at lags up to L pixels, lag zero in the middle; of the
         first phase alone where there are two.
+    targets : tuple of Target
+        Measured effective diffusivities.
     """
 
     material: Material
     isotropic: bool
     thresholds: Float64
     maps: Mapping[str, Float64]
+    targets: tuple[Target, ...] = ()
 
 
 def reference(data: TrainingData) -> Reference:
@@ -188,7 +204,7 @@ def reference(data: TrainingData) -> Reference:
         segmented = _segmented(images, data.material, thresholds)
         s2 = pooled(pair_counts(volume, lag) for volume in segmented)[:, 0]
         maps |= dict.fromkeys(source.axes, symmetric(s2, source))
-    return Reference(data.material, data.isotropic, thresholds, maps)
+    return Reference(data.material, data.isotropic, thresholds, maps, data.targets)
 
 
 def judge(
@@ -240,7 +256,25 @@ def judge(
     counts, images = [pair_counts(volume, lag) for volume in segmented], _images(reference, lag)
     found = _against(pooled(counts), images)
     lattices = tuple(lattice(segmented, n) for n in periods(stride) if measurable(segmented, n))
-    return replace(found, lattices=lattices, standard_errors=_jackknife(counts, images))
+    errors = _jackknife(counts, images)
+    diffusivity = math.nan
+    if reference.targets:
+        diffusivity, error = _worst_diffusivity(segmented, reference)
+        errors[DIFFUSIVITY] = error
+    return replace(found, lattices=lattices, diffusivity=diffusivity, standard_errors=errors)
+
+
+def _worst_diffusivity(volumes: Sequence[Volume], reference: Reference) -> tuple[float, float]:
+    """Largest relative error of a mean D_eff that has a target, and its standard error."""
+    found = []
+    for target in reference.targets:
+        ratios = target.measured(volumes, reference.material) / target.value
+        ratios = ratios[np.isfinite(ratios)]  # of solves that converged
+        if not len(ratios):
+            return math.inf, math.nan
+        error = float(ratios.std(ddof=1)) / math.sqrt(len(ratios)) if len(ratios) > 1 else math.nan
+        found.append((abs(float(ratios.mean()) - 1), error))
+    return max(found, key=lambda pair: pair[0])
 
 
 class _Image(NamedTuple):

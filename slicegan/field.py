@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from metrics.io.images import Kind
 from metrics.machine.progress import progress_bar
 from slicegan.latent import fine_noise, latent_noise
-from slicegan.networks import Generator
+from slicegan.networks import Generator, repeatable
 
 Span = tuple[int, int]  # from, to
 Box = tuple[Span, Span, Span]  # along z, y, x
@@ -100,9 +100,7 @@ class Field:
         stride = self.generator.stride
         inner = _within(box, [start // stride * stride for start, _ in box])
         weight = next(self.generator.parameters())
-        # The fastest algorithms of cuDNN may differ from run to run, and TF32 from tile to tile.
-        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-        with torch.inference_mode(), exact:
+        with torch.inference_mode(), repeatable():
             # With channels last, layers on a CPU take two thirds of the time, argmax a seventh.
             latent = torch.from_numpy(noise)[None].to(weight, memory_format=torch.channels_last_3d)
             fine = [

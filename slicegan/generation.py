@@ -8,15 +8,17 @@ import operator
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.io.volumes import write_slices
+from metrics.io.volumes import is_store, write_slices
 from metrics.machine.devices import check_device
 from metrics.machine.memory import check_memory
 from metrics.volume import AXES, InputError, Phase, Volume, periodic_axes
+from slicegan.blocks import fill_store
 from slicegan.checkpoint import Model
 from slicegan.config import Material
 from slicegan.ensemble import load_models, member_of
@@ -109,21 +111,27 @@ def stream(
     origin: Sequence[int] = (0, 0, 0),
     periodic: bool | str = "",
     device: str | None = None,
+    client: Any = None,
     progress: bool = False,
 ) -> None:
     """Generate volume number `index` of a seed into a file, one slab of tiles at a time.
 
     The file holds what `metrics.write` would make of ``generate(...)``, bit for bit, but never more
-    than a slab is in memory. It appears once it is complete.
+    than a slab is in memory. It appears once it is complete. A Zarr store is written block by
+    block, by many processes if there is a `client`; a call that was interrupted goes on. Its tiles
+    are others: phases that are equally likely to 1e-5 may differ.
 
     Parameters
     ----------
     model, size, seed, origin, periodic, device, progress
         As for `generate`.
     path : path
-        ``.tif`` (a BigTIFF above 4 GB), ``.npy`` or another that `metrics.write` knows.
+        ``.tif`` (a BigTIFF above 4 GB), ``.npy`` or another that `metrics.write` knows, which is
+        replaced; or a new Zarr store, ``.zarr``.
     index : int
         Number of the volume among those of a seed, from 0.
+    client : dask.distributed.Client, optional
+        Its workers make the blocks of a Zarr store, in a folder that they see.
 
     Raises
     ------
@@ -135,11 +143,17 @@ def stream(
     material = model.material
     field = replace(_field(model, size, seed, origin, periodic, device), index=index)
     _check_memory(field, whole=0)
+    phases = tuple(material.phases) or LEVELS
+    if is_store(path):
+        fill_store(field, Path(path), material, phases, client=client, progress=progress)
+        return
+    if client is not None:
+        raise InputError(f"{path}: many workers write a Zarr store: name it, such as big.ome.zarr")
     write_slices(
         (image for slab in slabs(field, progress=progress) for image in slab),
         path,
         shape=(*field.shape, *field.samples),
-        phases=material.phases or LEVELS,
+        phases=phases,
         spacing=material.spacing,
         unit=material.unit,
     )

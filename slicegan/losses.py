@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from metrics.volume import AXES
+from slicegan.distributed import ALONE, Ranks
 from slicegan.networks import Critic
 from slicegan.places import periods
 
@@ -40,16 +41,23 @@ def generator_loss(kind: str, real: Tensor, fake: Tensor) -> Tensor:
 
 
 def penalty(
-    kind: str, critic: Critic, real: Tensor, fake: Tensor, random: torch.Generator
+    kind: str,
+    critic: Critic,
+    real: Tensor,
+    fake: Tensor,
+    random: torch.Generator,
+    ranks: Ranks = ALONE,
 ) -> Tensor:
     """Penalty on the slope of a critic, for equally many real and generated slices.
 
     ``wgan-gp``: E[(|grad D(x)| - 1)^2] with x anywhere between a real and a generated slice.
-    ``relativistic``: E[|grad D(real)|^2 + |grad D(fake)|^2] / 2.
+    ``relativistic``: E[|grad D(real)|^2 + |grad D(fake)|^2] / 2. E is over a rank's own share.
     """
     if kind == "wgan-gp":
         share = torch.rand(len(real), 1, 1, 1, generator=random, device=real.device)
-        return (_slopes(critic, share * real + (1 - share) * fake) - 1).square().mean()
+        between = ranks.share(share * real + (1 - share) * fake)
+        return (_slopes(critic, between) - 1).square().mean()
+    real, fake = ranks.share(real), ranks.share(fake)
     return (_slopes(critic, real).square() + _slopes(critic, fake).square()).mean() / 2
 
 
@@ -65,16 +73,22 @@ class PlacePenalty:
 
     has the gradient of the variance of M over places, in units of that of a voxel. Only P has a
     gradient: the difference of M from its mean says where there is too much, with the noise of
-    many steps together instead of that of one.
+    many steps together instead of that of one. So L is linear in P: where ranks share the volumes,
+    the mean of what each finds for its own, M being that of all, is the penalty of all.
 
     Parameters
     ----------
     channels, stride : int
         Of the volumes; voxels a latent site.
     device : torch.device
+    ranks : Ranks
+        They share the volumes of a step.
     """
 
-    def __init__(self, channels: int, stride: int, device: torch.device) -> None:
+    def __init__(
+        self, channels: int, stride: int, device: torch.device, ranks: Ranks = ALONE
+    ) -> None:
+        self.ranks = ranks
         self.period = periods(stride)[0]
         self.mean = torch.zeros(channels, *(self.period,) * 3, device=device)
 
@@ -84,8 +98,9 @@ class PlacePenalty:
         z, y, x = (size // n for size in volumes.shape[2:])
         cells = volumes[:, :, : z * n, : y * n, : x * n].unflatten(4, (x, n))
         means = cells.unflatten(3, (y, n)).unflatten(2, (z, n)).mean((0, 2, 4, 6))
-        self.mean = MEMORY * self.mean + (1 - MEMORY) * means.detach()
-        share = means.detach().mean((1, 2, 3), keepdim=True)
+        of_all = self.ranks.mean(means.detach())
+        self.mean = MEMORY * self.mean + (1 - MEMORY) * of_all
+        share = of_all.mean((1, 2, 3), keepdim=True)
         residual = self.mean - self.mean.mean((1, 2, 3), keepdim=True)
         return 2 * (residual * means / (share * (1 - share)).clamp_min(1e-3)).mean()
 
@@ -111,9 +126,14 @@ class AxisPenalty:
     channels, side : int
         Of the volumes.
     device : torch.device
+    ranks : Ranks
+        They share the volumes of a step.
     """
 
-    def __init__(self, channels: int, side: int, device: torch.device) -> None:
+    def __init__(
+        self, channels: int, side: int, device: torch.device, ranks: Ranks = ALONE
+    ) -> None:
+        self.ranks = ranks
         self.lags = [lag for lag in LAGS if lag < side]
         self.mean = torch.zeros(len(AXES), channels, len(self.lags), device=device)
 
@@ -122,7 +142,8 @@ class AxisPenalty:
         turn = step % len(self.lags)
         lag = self.lags[turn]
         found = torch.stack([_difference(volumes, axis, lag) for axis in (2, 3, 4)])
-        mean = LAG_MEMORY * self.mean[..., turn] + (1 - LAG_MEMORY) * found.detach()
+        of_all = self.ranks.mean(found.detach())
+        mean = LAG_MEMORY * self.mean[..., turn] + (1 - LAG_MEMORY) * of_all
         self.mean[..., turn] = mean
         all_axes = mean.mean(0)
         return 2 * ((mean - all_axes) * found / all_axes.square().clamp_min(1e-12)).mean()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from itertools import accumulate, pairwise, product
 
 import torch
@@ -204,6 +205,12 @@ class Critic(nn.Module):
         for conv in self.convs:
             features = functional.leaky_relu(conv(features), self.config.leak, inplace=True)
         return self.judge(features).flatten()
+
+
+def repeatable() -> AbstractContextManager[None]:
+    """Context in which convolutions on a GPU are in float32, and the same in every run and tile."""
+    # Not so the fastest algorithms of cuDNN, nor TF32.
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 
 def initialise(network: nn.Module, scheme: str, random: torch.Generator) -> None:

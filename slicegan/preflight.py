@@ -10,11 +10,13 @@ from torch import Tensor
 
 from metrics.volume import InputError
 from slicegan import evidence
+from slicegan.calibration import image_fractions
 from slicegan.config import Config, Material
 from slicegan.costs import META, PROCESS_BYTES, cost, drawing, duration, memory, short
 from slicegan.data import TrainingData
 from slicegan.networks import Critic, Generator, count_weights
 from slicegan.sources import Source
+from slicegan.targets import check_reachable
 
 
 def fit(config: Config, material: Material) -> Config:
@@ -61,6 +63,8 @@ def check(data: TrainingData, config: Config) -> None:
             f"training.real_slices={training.real_slices}: the relativistic loss pairs each "
             "generated slice with a real one, set it to 0"
         )
+    if data.targets:
+        check_reachable(data.targets, image_fractions(data))
     for source in data.sources:
         for name, image in zip(_names(data, source), source.images, strict=True):
             _check_image(name, image, size, data.material)
@@ -89,6 +93,11 @@ def plan(data: TrainingData, config: Config, *, device: torch.device, done: int 
             line
             for source, known in zip(data.sources, fractions, strict=True)
             for line in _source_lines(data, source, config, known)
+        ),
+        *(
+            f"target: D_eff/D_0 of {target.phase.name} "
+            f"{f'along {target.axis} ' if target.axis else ''}{target.value:g}"
+            for target in data.targets
         ),
         f"critics: {len(data.sources)}, of slices normal to {critics}",
         f"weights: generator {count_weights(generator):,}, each critic {count_weights(critic):,}",

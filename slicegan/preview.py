@@ -41,7 +41,7 @@ LEFT, BOTTOM, TOP, TITLE = 0.65, 0.5, 0.3, 0.4
 # "vibrant" scheme of Paul Tol (2021), colour-blind safe; lines differ by marker or dash as well
 COLOURS = ("#0077bb", "#ee7733", "#009988")
 MARKERS = ("o", "s", "^")
-LATTICE_COLOUR = "#cc3311"
+LATTICE_COLOUR, DIFFUSIVITY_COLOUR = "#cc3311", "#ee3377"
 
 
 class _Panel(NamedTuple):
@@ -155,12 +155,15 @@ def fidelity_figure(log: pd.DataFrame) -> Figure:
     for name, bar in BARS.items():
         for column in {name, f"{name}{ERROR}"} & set(log):
             relative[column] = log[column] / bar
-    names = ("volume fraction", "two-point correlation", "boundary length", "lattice")
+    names = (
+        *("volume fraction", "two-point correlation", "boundary length", "lattice"),
+        "effective diffusivity",
+    )
     for column, name, colour, marker in zip(
         BARS,
         names,
-        (*COLOURS, LATTICE_COLOUR),
-        (*MARKERS, "D"),
+        (*COLOURS, LATTICE_COLOUR, DIFFUSIVITY_COLOUR),
+        (*MARKERS, "D", "v"),
         strict=True,
     ):
         _curve(summary, relative, column, name, colour, marker=marker)
@@ -280,7 +283,7 @@ def _curve(
     marker: str = "", width: float = 1.3,
 ) -> None:  # fmt: skip
     """Draw a column over the steps, without its gaps; nothing if it is empty."""
-    rows = log[["step", column]].dropna()
+    rows = log[["step", column]].dropna() if column in log else log[:0]
     if len(rows):
         marker = marker or ("o" if len(rows) == 1 else "")
         ax.plot(rows["step"], rows[column], dash, color=colour, label=label, lw=width,

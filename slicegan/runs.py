@@ -48,8 +48,9 @@ from slicegan.checkpoint import (
 from slicegan.config import Config, DataConfig
 from slicegan.costs import check_memory, steps_within
 from slicegan.data import TrainingData, load_training_data
+from slicegan.distributed import ALONE, Ranks
 from slicegan.evaluation import CHOSEN, choose, fidelity_fact
-from slicegan.fidelity import against_bars, judge, reference, with_error
+from slicegan.fidelity import BARS, against_bars, judge, reference, with_error
 from slicegan.generation import generate
 from slicegan.latent import check_key
 from slicegan.networks import Generator
@@ -75,14 +76,18 @@ class Run:
     """A training run in its folder; `start` makes a new one, `resume` goes on with an old one."""
 
     def __init__(
-        self, folder: Path, record: Record, data: TrainingData, *, device: torch.device
+        self,
+        folder: Path,
+        record: Record,
+        data: TrainingData,
+        *,
+        device: torch.device,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.folder = folder
         self.record = record
         self.data = data
-        self.trainer = Trainer(
-            data.to(device).sources, record.config, seed=record.seed, device=device
-        )
+        self.trainer = _trainer(record, data, device, ranks)
         self.reference = reference(data)
         self.rows: list[dict[str, float]] = []
         self.losses: dict[str, torch.Tensor] = {}
@@ -98,13 +103,17 @@ class Run:
         seed: int,
         device: torch.device,
         stop_after: float | None = None,
+        ranks: Ranks = ALONE,
     ) -> Run:
         """Make the folder of a new run, whose steps fit `stop_after` seconds if given.
+
+        Of several `ranks` the first calls this, and the others `follow`.
 
         Raises
         ------
         InputError
-            If the folder is in use or cannot be written, or the images do not fit the config.
+            If the folder is in use or cannot be written, the images do not fit the config, or a
+            step cannot be shared by the ranks.
         """
         check_key(seed)
         check_unused(folder)
@@ -112,11 +121,13 @@ class Run:
         hashes = {file.path: file.sha256 for file in data.files}
         config = fit(config, data.material)
         check(data, config)
-        check_memory(data, config, device)
+        part = ranks.part(config)
+        check_memory(data, part, device)
         if stop_after is not None:
-            config = steps_within(stop_after, data, config, device)
+            steps = steps_within(stop_after, data, part, device).training.steps
+            config = override(config, [f"training.steps={steps}"])
         record = Record(config, data_config, hashes, seed, versions(), machine())
-        run = cls(folder, record, data, device=device)
+        run = cls(folder, record, data, device=device, ranks=ranks)
         with one_line(folder, "written", "free some space or choose another folder"):
             folder.mkdir(parents=True, exist_ok=True)
             check_unused(folder)  # nor by a run that began meanwhile
@@ -124,27 +135,34 @@ class Run:
         return run
 
     @classmethod
-    def resume(cls, folder: Path, *, device: torch.device, steps: int | None = None) -> Run:
+    def resume(
+        cls,
+        folder: Path,
+        *,
+        device: torch.device,
+        steps: int | None = None,
+        ranks: Ranks = ALONE,
+    ) -> Run:
         """Go on from the last state saved, to `steps` if given.
+
+        Of several `ranks`, which need not be as many as before, the first calls this, and the
+        others `follow`.
 
         Raises
         ------
         InputError
-            If the folder holds no run, a file of it is damaged, a training image has changed, or
-            more steps than `steps` are done.
+            If the folder holds no run, a file of it is damaged, a training image has changed, more
+            steps than `steps` are done, or a step cannot be shared by the ranks.
         """
         record = read_record(folder)
         if steps is not None:
             config = override(record.config, [f"training.steps={steps}"])
             record = replace(record, config=config)
-        data = load_training_data(**vars(record.data))
-        for file in data.files:
-            if file.sha256 != record.hashes.get(file.path):
-                raise InputError(f"{file.path} has changed since the run began: start a new run")
+        data = _same_images(record)
         check_key(record.seed)
         check(data, record.config)
-        check_memory(data, record.config, device)
-        run = cls(folder, record, data, device=device)
+        check_memory(data, ranks.part(record.config), device)
+        run = cls(folder, record, data, device=device, ranks=ranks)
         if (folder / STATE).exists():
             state = load_state(folder / STATE)
             with one_line(folder / STATE, "used", "it is of another run, start a new run"):
@@ -175,8 +193,8 @@ class Run:
         )
         with self._alone():
             with steps, stop_signals() as stopped:
-                while trainer.step < training.steps and not stopped():
-                    for name, loss in trainer.advance().items():
+                for losses in trainer.steps(stopped):
+                    for name, loss in losses.items():
                         self.losses[name] = self.losses.get(name, 0.0) + loss
                     self.seconds = perf_counter() - began
                     steps.update()
@@ -198,7 +216,14 @@ class Run:
         if load_model(self.folder / WEIGHTS).facts.get(CHOSEN) == step:
             return
         files = [self.folder / name for name in (WEIGHTS, LAST)]
-        model = choose(files, self.data, self.reference, self.record.config, progress=progress)
+        model = choose(
+            files,
+            self.data,
+            self.reference,
+            self.record.config,
+            device=self.trainer.device,
+            progress=progress,
+        )
         with written(self.folder):
             save_model(replace(model, facts={**model.facts, CHOSEN: step}), self.folder / WEIGHTS)
 
@@ -344,6 +369,31 @@ class Run:
         }
 
 
+def follow(folder: Path, *, device: torch.device, ranks: Ranks) -> bool:
+    """Train along with the first of several ranks, which alone judges and writes.
+
+    Call it when `Run.start` or `Run.resume` has returned on that one.
+
+    Returns
+    -------
+    bool
+        As `Run.train`.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or another rank ended.
+    """
+    record = read_record(folder)
+    trainer = _trainer(record, _same_images(record), device, ranks)
+    if (folder / STATE).exists():
+        trainer.restore(load_state(folder / STATE)["trainer"])
+    with stop_signals() as stopped:
+        for _ in trainer.steps(stopped):
+            pass
+    return trainer.step == record.config.training.steps
+
+
 def start_members(
     folder: Path,
     count: int,
@@ -382,6 +432,20 @@ def check_unused(folder: Path) -> None:
         raise InputError(f"{folder} is in use: name a new folder, or go on with --resume")
 
 
+def _same_images(record: Record) -> TrainingData:
+    """The images of a run, as they were when it began."""
+    data = load_training_data(**vars(record.data))
+    for file in data.files:
+        if file.sha256 != record.hashes.get(file.path):
+            raise InputError(f"{file.path} has changed since the run began: start a new run")
+    return data
+
+
+def _trainer(record: Record, data: TrainingData, device: torch.device, ranks: Ranks) -> Trainer:
+    sources, seed = data.to(device).sources, record.seed
+    return Trainer(sources, record.config, seed=seed, device=device, ranks=ranks)
+
+
 @contextmanager
 def written(folder: Path) -> Iterator[None]:
     """Say in one line why a file of a run could not be written."""
@@ -396,5 +460,5 @@ def written(folder: Path) -> Iterator[None]:
 
 def _figures(row: Mapping[str, float]) -> str:
     """The figures that a progress bar has room for."""
-    names = ("wasserstein", "fraction", "s2", "boundary", "lattice")
-    return ", ".join(f"{name} {with_error(row, name)}" for name in names)
+    names = [name for name in BARS if name in row]
+    return ", ".join(f"{name} {with_error(row, name)}" for name in ("wasserstein", *names))

@@ -7,7 +7,7 @@ axes that its image belongs to: three critics for three images, one for an isotr
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,8 +19,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 from metrics.volume import InputError
 from slicegan.augmentation import augment
 from slicegan.config import Config
+from slicegan.distributed import ALONE, Ranks
 from slicegan.losses import AxisPenalty, PlacePenalty, critic_loss, generator_loss, penalty
-from slicegan.networks import Critic, Drawing, Generator, initialise, symmetrise
+from slicegan.networks import Critic, Drawing, Generator, initialise, repeatable, symmetrise
 from slicegan.sources import Source, slices
 
 
@@ -44,7 +45,7 @@ class Player:
 
 
 class Trainer:
-    """Networks, optimisers and random state of a run, on one device.
+    """Networks, optimisers and random state of a run, on one device; the same ones on each rank.
 
     Parameters
     ----------
@@ -56,17 +57,29 @@ class Trainer:
         Of weights, noise and crops.
     device : torch.device
         Where to train.
+    ranks : Ranks
+        They share the volumes of each step, which all of them take together.
     """
 
     def __init__(
-        self, sources: Sequence[Source], config: Config, *, seed: int, device: torch.device
+        self,
+        sources: Sequence[Source],
+        config: Config,
+        *,
+        seed: int,
+        device: torch.device,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.config = config.training
         self.device = device
+        self.ranks = ranks
         self.random = torch.Generator(device).manual_seed(seed)
         self.generator = self._network(Generator(config.generator), torch.channels_last_3d)
         if self.config.symmetric and all(source.turns for source in sources):
             symmetrise(self.generator)
+        ema = get_ema_multi_avg_fn(self.config.average)
+        self.average = AveragedModel(self.generator, multi_avg_fn=ema)
+        ranks.synchronise(self.generator.norms)  # not the average's, which one rank measures alone
         rates, betas = self.config, self.config.betas
         self.optimiser = Adam(self.generator.parameters(), rates.generator_rate, betas, fused=True)
         self.players = []
@@ -74,8 +87,6 @@ class Trainer:
             critic = self._network(Critic(config.critic), torch.channels_last)
             adam = Adam(critic.parameters(), rates.critic_rate, betas, fused=True)
             self.players.append(Player(critic, source, adam))
-        ema = get_ema_multi_avg_fn(self.config.average)
-        self.average = AveragedModel(self.generator, multi_avg_fn=ema)
         self.penalties = self._penalties(sources, config)
         self.step = 0
 
@@ -86,10 +97,11 @@ class Trainer:
         c, channels = config.training, config.generator.channels
         found: dict[str, tuple[float, Penalty]] = {}
         if c.lattice:
-            found["places"] = c.lattice, PlacePenalty(channels, self.generator.stride, self.device)
+            stride = self.generator.stride
+            found["places"] = c.lattice, PlacePenalty(channels, stride, self.device, self.ranks)
         if c.isotropy and all(source.turns for source in sources):
             side = config.critic.slice_size
-            found["axes"] = c.isotropy, AxisPenalty(channels, side, self.device)
+            found["axes"] = c.isotropy, AxisPenalty(channels, side, self.device, self.ranks)
         return found
 
     def _network(self, network: Any, layout: torch.memory_format) -> Any:
@@ -97,6 +109,11 @@ class Trainer:
         network.to(self.device, memory_format=layout)
         initialise(network, self.config.init, self.random)
         return network
+
+    def steps(self, stopped: Callable[[], bool]) -> Iterator[dict[str, Tensor]]:
+        """Losses of each step, until the last one or until a rank is stopped."""
+        while self.step < self.config.steps and not self.ranks.any(stopped()):
+            yield self.advance()
 
     def advance(self) -> dict[str, Tensor]:
         """One step of the generator, after `critic_steps` of each critic; mean losses."""
@@ -107,27 +124,29 @@ class Trainer:
             figures = []
             for _ in range(self.config.critic_steps):
                 with torch.no_grad():
-                    volumes = self._volumes(self.config.critic_volumes)
+                    volumes = self.ranks.gather(self._volumes(self.config.critic_volumes))
                 figures += [self._teach(player, volumes) for player in self.players]
             losses = {name: torch.stack([f[name] for f in figures]).mean() for name in figures[0]}
             losses["generator_loss"] = self._learn()
         self.average.update_parameters(self.generator)
         self.step += 1
-        return losses
+        return dict(zip(losses, self.ranks.mean(torch.stack([*losses.values()])), strict=True))
 
     def _teach(self, player: Player, volumes: Tensor) -> dict[str, Tensor]:
-        """One step of a critic, on slices of the volumes along its own axes."""
-        c = self.config
+        """One step of a critic, on slices of the volumes of all ranks along its own axes."""
+        c, share = self.config, self.ranks.share
         real, fake = self._pairs(player, volumes)
-        of_real, of_fake = player.critic(real), player.critic(fake)
+        of_real, of_fake = player.critic(share(real)), player.critic(share(fake))
         loss = critic_loss(c.loss, of_real, of_fake)
         slope = torch.zeros((), device=self.device)
         if player.steps % c.penalty_every == 0:
             shown = self._penalised(real, fake)
-            slope = c.penalty_every * penalty(c.loss, player.critic, *shown, self.random)
+            found = penalty(c.loss, player.critic, *shown, self.random, self.ranks)
+            slope = c.penalty_every * found
             loss = loss + c.penalty * slope
         player.optimiser.zero_grad()
         loss.backward()
+        self.ranks.average_gradients(player.critic.parameters())
         player.optimiser.step()
         player.steps += 1
         return {
@@ -138,25 +157,30 @@ class Trainer:
 
     def _learn(self) -> Tensor:
         """One step of the generator, against all critics at once; its loss."""
-        volumes = self._volumes(self.config.generator_volumes)
+        share, own = self.ranks.share, self._volumes(self.config.generator_volumes)
+        volumes = self.ranks.gather(own)
         loss = torch.zeros((), device=self.device)
         for player in self.players:
             player.critic.requires_grad_(False)
             real, fake = self._pairs(player, volumes)
-            loss = loss + generator_loss(self.config.loss, player.critic(real), player.critic(fake))
+            judged = player.critic(share(real)), player.critic(share(fake))
+            loss = loss + generator_loss(self.config.loss, *judged)
             player.critic.requires_grad_(True)
         for weight, of_volumes in self.penalties.values():
-            loss = loss + weight * of_volumes(volumes, self.step)
+            loss = loss + weight * of_volumes(own, self.step)
         self.optimiser.zero_grad()
         loss.backward()
+        self.ranks.average_gradients(self.generator.parameters())
         self.optimiser.step()
         return loss.detach()
 
     def _volumes(self, count: int) -> Tensor:
-        """So many generated volumes: (count, channels, Z, Y, X) in float32."""
+        """Own share of so many generated volumes: (count / ranks, channels, Z, Y, X) in float32."""
+        share = self.ranks.share
+        noise, fine = share(self.noise(count)), [share(own) for own in self.fine_noise(count)]
         short = self.config.precision == "bf16" and self.device.type == "cuda"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=short):
-            volumes: Tensor = self.generator(self.noise(count), self.fine_noise(count))
+            volumes: Tensor = self.generator(noise, fine)
         return volumes.float()
 
     def noise(self, count: int, random: torch.Generator | None = None) -> Tensor:
@@ -173,11 +197,12 @@ class Trainer:
         ]
 
     def measure_norms(self, generator: torch.nn.Module, random: torch.Generator) -> None:
-        """Give BatchNorm the means and variances of `norm_volumes` volumes."""
+        """Give BatchNorm the means and variances of `norm_volumes` volumes, all made here."""
         volumes = self.config.generator_volumes
         batches = math.ceil(self.config.norm_volumes / volumes)
         drawing = Drawing(generator, lambda: self.fine_noise(volumes, random))
-        update_bn((self.noise(volumes, random) for _ in range(batches)), drawing)
+        with repeatable():
+            update_bn((self.noise(volumes, random) for _ in range(batches)), drawing)
 
     def finite(self) -> bool:
         """Whether all weights are finite numbers."""
@@ -228,6 +253,7 @@ class Trainer:
             player.steps = saved["steps"]
 
     def _pairs(self, player: Player, volumes: Tensor) -> tuple[Tensor, Tensor]:
+        """Real and generated slices for a critic, those of all ranks: each draws the same."""
         fake = torch.cat([self._shown(volumes, axis) for axis in player.source.axes])
         count = self.config.real_slices or len(fake)
         real = player.source.draw(count, fake.shape[-1], self.random)

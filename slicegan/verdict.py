@@ -39,7 +39,7 @@ def report(run: Run, command: str, *, progress: bool = False) -> Comparison:
         If images or volumes are too small.
     """
     start = perf_counter()
-    model = load_model(run.folder)
+    model = load_model(run.folder).to(run.trainer.device)
     seeds = range(SEED, SEED + REPORTED)
     side = 2 * run.record.config.critic.slice_size
     shown = progress_bar(seeds, shown=progress, desc="report", unit="volume", leave=False)

@@ -36,6 +36,23 @@ def fractions(model: Model, seeds: range = range(50, 90)) -> np.ndarray:
     return np.mean([[np.mean(v.labels == k) for k in v.phase_labels] for v in volumes], axis=0)
 
 
+def test_volumes_are_as_exact_as_those_that_generate_makes(model: Model) -> None:
+    seen = []
+
+    def note(*_: object) -> None:
+        flags = torch.backends.cudnn
+        seen.append((flags.enabled, flags.deterministic, flags.allow_tf32))
+
+    handle = model.generator.convs[0].register_forward_hook(note)
+    try:
+        calibrate(model, WANTED, volumes=2)
+        slicegan.generate(model, 32)
+    finally:
+        handle.remove()
+    assert seen == [(True, True, False)] * 3
+    assert torch.backends.cudnn.allow_tf32  # afterwards as before
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("wanted", [(0.5, 0.5), (0.9, 0.1), WANTED, (0.1, 0.2, 0.3, 0.4)])
 def test_offsets_give_each_phase_its_share(wanted: tuple[float, ...], seed: int) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from small_runs import CPU, draw_nothing, start
 
 import slicegan
 from slicegan import evaluation
 from slicegan.calibration import image_fractions
-from slicegan.checkpoint import load_model
+from slicegan.checkpoint import Model, load_model
 from slicegan.evaluation import CHOSEN, choose
 from slicegan.fidelity import Fidelity, PlaneErrors
 from slicegan.runs import Run
@@ -81,8 +82,17 @@ def test_it_is_chosen_once(trained: Run, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_one_generator_is_judged_once(trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     judged_as(monkeypatch, 0.5)
     last = trained.folder / NAMES[1]
-    kept = choose([last, last], trained.data, trained.reference, trained.record.config)
+    kept = choose([last, last], trained.data, trained.reference, trained.record.config, device=CPU)
     assert json.loads(kept.facts["fidelity"])["fraction"] == 0.5
+
+
+def test_it_is_made_on_the_device_of_the_run(trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged_as(monkeypatch, 0.5, 0.5)
+    moved: list[torch.device] = []
+    to = Model.to
+    monkeypatch.setattr(Model, "to", lambda self, device: moved.append(device) or to(self, device))
+    trained.keep_better()
+    assert moved == [trained.trainer.device] * 2
 
 
 def test_a_choice_that_was_stopped_is_made_by_the_resumed_run(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+import tifffile
 from matplotlib.colors import to_rgb
 from PIL import Image
 from refusing import refusal
 
+import metrics
 from metrics.io.images import read_image
 from metrics.report.plots import phase_colours
 from metrics.shapes import plurigaussian
@@ -121,9 +124,13 @@ def test_sixteen_bits_are_scaled_by_all_images_together(folder: Path) -> None:
         (["a.png", "--classes", "2", "--smooth", "99", "--out", "s.png"], "smooth must be 0"),
         (["a.png", "--out", "s.png"], "give either classes or thresholds"),
         (["a.png", "--thresholds", "9", "5", "--out", "s.png"], "thresholds must ascend"),
-        (["a.png", "--thresholds", "9", "255", "--out", "s.png"], "thresholds must ascend"),
+        (
+            ["a.png", "--thresholds", "9", "255", "--out", "s.png"],
+            "255 lies outside the greys",
+        ),
         (["a.png", "--classes", "2", "--out", "a.png"], "a.png is one of the images"),
         (["a.png", "b.png", "--classes", "2", "--out", "."], "is one of the images"),
+        (["a.png", "done.png", "--classes", "2", "--out", "s"], "image 2 holds 3 grey values"),
         (["a.png", "deep.npy", "--classes", "2", "--out", "s"], "of types uint16, uint8"),
         (["a.png", "--classes", "2", "--out", "s"], "--out must be .png or .tif"),
         (["a.png", "--classes", "2", "--out", "s.jpg"], "--out must be .png or .tif"),
@@ -147,3 +154,142 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 
 def test_an_image_without_greys_is_refused() -> None:
     assert "holds 1 grey values" in refusal(segment, [np.zeros((9, 9), np.uint8)], classes=2)
+
+
+BODY = plurigaussian((40, 48, 44), correlation_length=5, seed=1).volume.labels
+
+
+def scan(factor: int = 1, seed: int = 0) -> np.ndarray:
+    """A volume as a tomograph sees it, with some voxels far too bright."""
+    rng = np.random.default_rng(seed)
+    grey = factor * (np.array(GREYS)[BODY] + 8 * rng.standard_normal(BODY.shape))
+    if factor > 1:
+        grey[0, 0, ::5] = 60_000
+    return np.clip(np.rint(grey), 0, 2**16 - 1).astype(np.uint16 if factor > 1 else np.uint8)
+
+
+def test_a_volume_is_segmented_with_its_voxel_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tifffile.imwrite(
+        "scan.tif", scan(), imagej=True, resolution=(2, 2), metadata={"spacing": 0.5, "unit": "um"}
+    )
+    argv = ["segment", "scan.tif", "--classes", "3", "--out", "seg.tif"]
+    assert main(argv) == 0
+    assert "% of the voxels" in capsys.readouterr().out
+    found = metrics.read("seg.tif")
+    assert (found.spacing, found.unit) == ((0.5, 0.5, 0.5), "um")
+    assert [phase.value for phase in found.phases] == [0, 128, 255]
+    assert np.mean(found.labels != BODY) < 0.001
+    with Image.open("previews/seg.png") as picture:
+        assert picture.width > 1000
+    assert "(slicegan segment)" in refusal(metrics.read, "scan.tif")
+
+
+def test_hot_voxels_do_not_squeeze_the_greys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("scan.npy", scan(20))
+    size = ["--spacing", "2", "--unit", "um"]
+    argv = ["segment", "scan.npy", "--classes", "3", *size, "--out", "seg.npy"]
+    assert main(argv) == 0
+    found = metrics.read("seg.npy")
+    assert np.mean(found.labels != BODY) < 0.002
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "in the file" in line]
+    low, high = (float(x) for x in line.partition("in the file ")[2].rstrip(")").split(", "))
+    assert 20 * GREYS[0] < low < 20 * GREYS[1] < high < 20 * GREYS[2]
+    # They are what parts the phases: all values up to them are darker phases.
+    labels = np.digitize(scan(20), [low, high])
+    assert np.mean(labels != found.labels) < 1e-4
+    # They hold for a scan that comes later, whatever its own greys are: here without the brightest.
+    later = np.minimum(scan(20), 20 * 130)
+    np.save("later.npy", later)
+    argv = ["segment", "later.npy", "--thresholds", str(low), str(high), *size]
+    assert main([*argv, "--out", "late.npy", "--quiet"]) == 0
+    late = metrics.read("late.npy").labels
+    assert np.mean(late != np.digitize(later, [low, high])) < 0.002
+
+
+def test_several_volumes_and_real_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, seed in (("a", 0), ("b", 1)):
+        np.save(f"{name}.npy", scan(seed=seed) / np.float32(255))
+    argv = ["segment", "a.npy", "b.npy", "--classes", "3", "--smooth", "1", "--out", "seg"]
+    assert main([*argv, "--quiet"]) == 0
+    for name in "ab":
+        assert np.mean(metrics.read(f"seg/{name}.tif").labels != BODY) < 0.2  # thin parts go
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["scan.npy", "a.png", "--out", "s"], "images and volumes: segment them one after"),
+        (["scan.npy", "--out", "s.png"], "--out must be .tif or .tiff or .npy"),
+        (["a.png", "--unit", "um", "--out", "s.png"], "--spacing and --unit are of volumes"),
+        (["scan.npy", "--unit", "um", "--out", "s.tif"], "without a voxel size"),
+        (["nan.npy", "--out", "s.tif"], "nan.npy: holds NaN or infinite values"),
+        (["done.npy", "--out", "s.tif"], "holds 3 grey values: it is segmented already"),
+        (["yes.npy", "--out", "s.tif"], "bool values are no greys"),
+        (["f.npy", "--thresholds", "nan", "--out", "s.tif"], "the threshold nan lies outside"),
+        (["scan.npy", "--smooth", "9", "--out", "s.tif"], "smooth must be 0 to 5 pixels, got 9"),
+        (["slices", "--out", "slices/s.tif"], "is one of the images, or among them"),
+    ],
+)
+def test_bad_volumes_are_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], argv: list[str], said: str
+) -> None:
+    np.save("scan.npy", scan())
+    np.save("nan.npy", np.full((3, 4, 5), np.nan))
+    np.save("done.npy", BODY)
+    np.save("yes.npy", BODY > 0)
+    np.save("f.npy", scan() / 255)
+    Path("slices").mkdir()
+    for z, layer in enumerate(scan()):
+        Image.fromarray(layer).save(f"slices/{z:03d}.png")
+    before = sorted(folder.rglob("*"))
+    classes = [] if "--thresholds" in argv else ["--classes", "2"]
+    assert main(["segment", *argv, *classes]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and said in error
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_smoothing_may_leave_too_few_greys() -> None:
+    noise = np.random.default_rng(0).normal(100, 10, (12, 12)).astype(np.uint8)
+    said = refusal(segment, [noise], classes=4, smooth=20)
+    assert "grey values are left after smooth=20: smooth less" in said
+
+
+def test_an_existing_store_is_named_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save("scan.npy", scan())
+    argv = ["segment", "scan.npy", "--classes", "3", "--out", "seg.zarr", "--quiet"]
+    assert main(argv) == 0
+    assert main(argv) == 2
+    error = capsys.readouterr().err
+    assert error.count("seg.zarr") == 1 and "choose a new name" in error
+
+
+def test_a_threshold_belongs_to_the_darker_phase(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = np.tile(np.arange(128, dtype=np.uint16), (5, 6, 1))  # fewer values than levels
+    np.save("scan.npy", values)
+    for threshold in (0, 17, 91, 126):
+        argv = ["segment", "scan.npy", "--thresholds", str(threshold), "--out", "seg.npy"]
+        assert main([*argv, "--quiet"]) == 0
+        assert np.array_equal(np.load("seg.npy") > 0, values > threshold)
+
+
+def test_a_dataset_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with h5py.File("scan.h5", "w") as file:
+        file["volume"] = scan()
+    assert main(["segment", "scan.h5:/volume", "--classes", "3", "--out", "scan.h5"]) == 2
+    assert "is one of the images" in capsys.readouterr().err
+    with h5py.File("scan.h5") as file:
+        assert np.array_equal(file["volume"], scan())

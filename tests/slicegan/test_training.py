@@ -11,6 +11,7 @@ import torch
 from metrics.volume import InputError
 from slicegan import training
 from slicegan.config import Config, CriticConfig, GeneratorConfig, TrainingConfig
+from slicegan.networks import Generator
 from slicegan.sources import Source
 from slicegan.training import Trainer
 
@@ -176,6 +177,19 @@ def test_convolutions_use_cudnn(monkeypatch):
     monkeypatch.setattr(Trainer, "_teach", noted)
     run.advance()
     assert set(used) == {(True, True, True)}
+
+
+def test_norms_are_measured_as_exactly_as_volumes_are_generated(monkeypatch):
+    run, seen = trainer(isotropic()), []
+    forward = Generator.forward
+
+    def noted(self, *given):
+        seen.append(torch.backends.cudnn.allow_tf32)
+        return forward(self, *given)
+
+    monkeypatch.setattr(Generator, "forward", noted)
+    run.measure_norms(run.generator, torch.Generator().manual_seed(0))
+    assert set(seen) == {False}
 
 
 def test_a_state_of_another_device_is_refused():

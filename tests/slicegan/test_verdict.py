@@ -19,7 +19,9 @@ from slicegan.config import Material
 from slicegan.data import TrainingData, load_training_data
 from slicegan.sources import Source
 
-REPORT = ("report.html", "summary.json", "table.csv", "distances.csv", "curves.csv")
+REPORT = (
+    *("report.html", "report.md", "summary.json", "table.csv", "distances.csv", "curves.csv"),
+)
 
 
 @pytest.fixture(autouse=True)
