@@ -7,6 +7,7 @@ benchmarks/datasets.py`` lists the registry.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ import tifffile
 from metrics.command.arguments import Parser
 from metrics.command.ending import exit_status
 from metrics.io.volumes import read
+from metrics.machine.libraries import library
 from metrics.volume import InputError, Phase, Volume
 
 # Seconds without an answer after which a download is given up.
@@ -257,8 +259,6 @@ _SEGMENT: dict[str, Callable[[Path], Volume]] = {"volume": read, "section": _sec
 
 
 def _installed(dataset: Dataset) -> Path:
-    import pooch
-
     package = dataset.requirement.partition("==")[0]
     remedy = f"pip install --no-deps {dataset.requirement}"
     try:
@@ -267,14 +267,19 @@ def _installed(dataset: Dataset) -> Path:
         raise InputError(
             f"{dataset.name}: no {dataset.file} in SLICEGAN_DATA, and no package: {remedy}"
         ) from None
-    if not file.is_file() or pooch.file_hash(str(file)) != dataset.sha256:
+    if not file.is_file() or _sha256(file) != dataset.sha256:
         raise InputError(f"{file}: missing, or not the file of {dataset.requirement}: {remedy}")
     return file
 
 
-def _downloaded(dataset: Dataset) -> Path:
-    import pooch
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
+
+def _downloaded(dataset: Dataset) -> Path:
+    remedy = f"put {dataset.file} in a folder and set SLICEGAN_DATA to it"
+    pooch = library("pooch", f"{dataset.name}: a download", f"pip install pooch, or {remedy}")
     try:
         files = pooch.retrieve(
             dataset.url,
@@ -288,7 +293,7 @@ def _downloaded(dataset: Dataset) -> Path:
         why = "its sha256 is wrong" if isinstance(error, ValueError) else type(error).__name__
         raise InputError(
             f"{dataset.name}: no {dataset.file} in SLICEGAN_DATA, and no download of "
-            f"{dataset.url} ({why}): put {dataset.file} in a folder and set SLICEGAN_DATA to it"
+            f"{dataset.url} ({why}): {remedy}"
         ) from error
     return Path(files[0] if dataset.member else files)
 

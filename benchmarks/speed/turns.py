@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +26,7 @@ class Run(NamedTuple):
     memory : float
         Bytes taken at most beyond what was held before; on a GPU held there.
     resident : float
-        Bytes that the process held at most.
+        Bytes that the process held at most; nan where the system does not say.
     answer : any
         What is told of the result, in the types of JSON.
     """
@@ -107,20 +108,24 @@ def _answer(name: str, child: Any) -> str:
 
 
 def reset_peak() -> None:
-    """Let the peak memory of this process start again from what it holds now (Linux)."""
-    Path("/proc/self/clear_refs").write_text("5")
+    """Let the peak memory of this process start again from what it holds now, on Linux."""
+    with contextlib.suppress(OSError):  # nor in every sandbox: the peak is then nan, or all along
+        Path("/proc/self/clear_refs").write_text("5")
 
 
-def resident() -> int:
-    """Bytes of memory that this process holds (Linux)."""
+def resident() -> float:
+    """Bytes of memory that this process holds; nan where the system does not say."""
     return _status("VmRSS")
 
 
-def peak() -> int:
-    """Bytes of memory that this process has held at most since `reset_peak` (Linux)."""
+def peak() -> float:
+    """Bytes of memory that this process has held at most since `reset_peak`, or nan."""
     return _status("VmHWM")
 
 
-def _status(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith(field)).split()[1])
+def _status(field: str) -> float:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith(field)).split()[1])
+    except (OSError, StopIteration):
+        return math.nan

@@ -142,34 +142,6 @@ def distributions(values: pd.DataFrame, file: Path) -> None:
     figure.savefig(file)
 
 
-def cube(ax: Axes, volume: Volume) -> None:
-    """Volume seen from above a corner: the faces z = 0, y = end and x = end, each a little darker.
-
-    x runs down to the right, y down to the left, z straight down.
-    """
-    from matplotlib.colors import to_rgb
-    from matplotlib.transforms import Affine2D
-
-    colours = np.array([to_rgb(colour) for colour in phase_colours(len(volume.phases))])
-    labels = np.searchsorted(volume.phase_labels, volume.labels)
-    z, y, x = np.array(volume.shape) * volume.spacing
-    along = {"x": np.array([0.866, -0.5]), "y": np.array([-0.866, -0.5]), "z": np.array([0.0, -1])}
-    faces = (
-        (labels[0], ("y", y), ("x", x), np.zeros(2), 1.0),
-        (labels[:, -1], ("z", z), ("x", x), y * along["y"], 0.85),
-        (labels[:, :, -1], ("z", z), ("y", y), x * along["x"], 0.7),
-    )
-    for plane, (rows, down), (columns, right), origin, light in faces:
-        (a, b), (c, d) = along[columns], along[rows]
-        place = Affine2D.from_values(a, b, c, d, *origin) + ax.transData
-        ax.imshow(
-            light * colours[plane], extent=(0, right, down, 0), transform=place,
-            interpolation="nearest", clip_on=False,
-        )  # fmt: skip
-    ax.set(xlim=(-0.866 * y, 0.866 * x), ylim=(-z - (x + y) / 2, 0), aspect="equal")
-    ax.set_axis_off()
-
-
 def _clean(ax: Axes) -> None:
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
