@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from glob import escape
 from pathlib import Path
 
@@ -58,14 +58,34 @@ def scratch(path: Path, prefix: str, *, home: Path | None = None) -> Iterator[Pa
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def held(lock: Path, otherwise: str) -> Iterator[None]:
+    """Hold a lock, which goes when the process dies; `InputError` where another process has it."""
+    file = FileLock(lock, timeout=0)
+    try:
+        file.acquire()
+    except Timeout:
+        raise InputError(otherwise) from None
+    try:
+        yield
+    finally:
+        file.release()
+
+
+def _alone(path: Path) -> AbstractContextManager[None]:
     """Keep other processes from adding to the file meanwhile: what they add would be lost."""
     name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()
-    try:
-        with FileLock(Path(tempfile.gettempdir(), f"{name}.lock"), timeout=0):
-            yield
-    except Timeout:
-        raise InputError("another process adds to it: wait, or choose another file") from None
+    lock = Path(tempfile.gettempdir(), f"{name}.lock")
+    return held(lock, "another process adds to it: wait, or choose another file")
+
+
+def check_space(folder: Path, nbytes: int, *, bound: str = "", remedy: str) -> None:
+    """Raise `InputError` if a disk has less space; `bound` is such as "at least "."""
+    free = shutil.disk_usage(folder).free
+    if nbytes > free:
+        raise InputError(
+            f"needs {bound}{nbytes / 2**30:.3g} GiB on the disk, {free / 2**30:.3g} GiB are free: "
+            f"{remedy}"
+        )
 
 
 @contextmanager

@@ -14,15 +14,13 @@ from scipy import fft
 from metrics.arrays import Int64
 from metrics.machine.memory import check_memory
 from metrics.transforms import FFT_ROWS, correlate, spectrum
-from metrics.volume import Volume
+from metrics.volume import Span, Volume
 
 # Voxels along z, y, x, at most: of one phase the halo along z is on one side only.
 BLOCK = 256, 512, 512
 COMPLEX_BYTES, FLOAT_BYTES = 16, 8
 MASK_BYTES = 3  # of a voxel: labels, in one piece, and where the phase is
 LAG_BYTES = 54  # of a lag vector, in float64 and int64
-
-Span = tuple[int, int]  # from, to
 
 
 def count_pairs(

@@ -23,6 +23,10 @@ class InputError(ValueError):
     """Input that cannot be used: the message says what is wrong, where, and what would do."""
 
 
+Span = tuple[int, int]  # from, to
+Box = tuple[Span, Span, Span]  # along z, y, x
+
+
 class Phase(NamedTuple):
     """One phase: its name, its label in the volume, its value in the file it came from."""
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from metrics.io.growing import Box, GrowingStore, growing_store
+from metrics.io.growing import GrowingStore, growing_store
 from metrics.io.omezarr import CHUNK
 from metrics.machine.progress import progress_bar
 from metrics.machine.scheduler import on_workers
-from metrics.volume import InputError, Phase
+from metrics.volume import Box, InputError, Phase
 from slicegan.config import Material
 from slicegan.field import Field, lengths, slabs
 from slicegan.networks import Generator

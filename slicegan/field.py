@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 
 from metrics.io.images import Kind
 from metrics.machine.progress import progress_bar
+from metrics.volume import Box, Span
 from slicegan.latent import fine_noise, latent_noise
 from slicegan.networks import Generator, repeatable
-
-Span = tuple[int, int]  # from, to
-Box = tuple[Span, Span, Span]  # along z, y, x
 
 # What the activations of one tile may take: 128 voxels a side for the paper's network.
 TILE_BYTES = 2**28

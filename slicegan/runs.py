@@ -29,9 +29,8 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
-from metrics.files import TEMPORARY, one_line, replacing
+from metrics.files import LOCK, TEMPORARY, held, one_line, replacing
 from metrics.machine.progress import progress_bar
 from metrics.machine.provenance import machine, versions
 from metrics.volume import InputError
@@ -229,18 +228,11 @@ class Run:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Keep other processes from training in the folder; the lock goes when a process dies."""
-        lock = FileLock(self.folder / ".lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise InputError(f"{self.folder}: another process trains here: wait for it") from None
-        try:
+        """Keep other processes from training in the folder."""
+        with held(self.folder / LOCK, f"{self.folder}: another process trains here: wait for it"):
             for unfinished in self.folder.glob(f"{TEMPORARY}*"):  # by a process that was killed
                 shutil.rmtree(unfinished)
             yield
-        finally:
-            lock.release()
 
     def evaluate(self) -> None:
         """Judge the averaged generator on validation noise, log it, and keep it if it is best."""

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.io.images import grey_pixels
+from metrics.io.images import BYTES, as_bytes, grey_pixels
 from metrics.io.volumes import grey_voxels
-from metrics.machine.memory import allocate
 from metrics.volume import InputError
 
 Grey = NDArray[np.uint8]
@@ -21,7 +20,6 @@ VoxelSize = tuple[tuple[float, float, float], str]
 # Of all values, on either side, that share a byte: a few hot pixels would squeeze all others.
 CLIPPED = 0.001
 LOOKED_AT = 2**24  # values of an image, at most, for the scale
-BYTES = 255
 UNKNOWN: VoxelSize = ((1.0, 1.0, 1.0), "voxel")
 
 
@@ -101,7 +99,7 @@ def read_greys(
         low, high = min(low, *holding), max(high, *holding)
         if high == max(holding):  # the last level parts nothing
             high += 2 * (high - low) / BYTES
-    return Greys([_bytes(values, low, high) for values in found], low, high, voxels)
+    return Greys([as_bytes(values, low, high) for values in found], low, high, voxels)
 
 
 def _range(found: Sequence[NDArray[Any]]) -> tuple[float, float]:
@@ -114,12 +112,3 @@ def _range(found: Sequence[NDArray[Any]]) -> tuple[float, float]:
     if low == high:
         low, high = looked_at.min(), looked_at.max()
     return float(low), float(high)
-
-
-def _bytes(values: NDArray[Any], low: float, high: float) -> Grey:
-    """Values from 0 to 255, row by row or layer by layer."""
-    scaled = allocate(values.shape, np.uint8)
-    factor = BYTES / ((high - low) or 1.0)
-    for part, target in zip(values, scaled, strict=True):
-        target[...] = np.rint(np.clip((part.astype(np.float64) - low) * factor, 0, BYTES))
-    return scaled

@@ -13,17 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from metrics.files import LOCK, one_line
+from metrics.files import LOCK, held, one_line
 from metrics.io.labels import original_values
 from metrics.io.omezarr import CHUNK, create_store, open_level, stored_header, written
 from metrics.io.volumes import check_disk
-from metrics.volume import InputError, Phase
-
-Span = tuple[int, int]  # from, to
-Box = tuple[Span, Span, Span]  # along z, y, x
+from metrics.volume import Box, InputError, Phase
 
 UNFINISHED = ".unfinished"
 REMEDY = "free some space or choose another folder"
@@ -106,7 +102,8 @@ def growing_store(
             if not done:
                 check_disk(path, math.prod(shape) * dtype.itemsize)
                 place.mkdir(exist_ok=True)
-                stack.enter_context(_alone(place))
+                taken = "another process writes it: wait, or choose another name"
+                stack.enter_context(held(place / LOCK, taken))
                 _begin(store, header, dtype)
             elif not _same(path, header):
                 raise InputError("is there already, and another: choose a new name")
@@ -119,16 +116,6 @@ def growing_store(
                 left.unlink()
             store.rename(path)
             shutil.rmtree(place)
-
-
-@contextmanager
-def _alone(place: Path) -> Iterator[None]:
-    """Keep other processes from writing the same store."""
-    try:
-        with FileLock(place / LOCK, timeout=0):
-            yield
-    except Timeout:
-        raise InputError("another process writes it: wait, or choose another name") from None
 
 
 def _begin(store: Path, header: Mapping[str, Any], dtype: np.dtype[Any]) -> None:

@@ -16,7 +16,7 @@ from metrics.io.pictures import SUFFIXES, read_picture
 from metrics.io.tiff import JPEG as TIFF_JPEG
 from metrics.io.tiff import damage_refused
 from metrics.io.volumes import FORMATS, split_path
-from metrics.machine.memory import check_memory
+from metrics.machine.memory import allocate, check_memory
 from metrics.units import normal_unit
 from metrics.volume import (
     MAX_PHASES,
@@ -28,6 +28,7 @@ from metrics.volume import (
 Kind = Literal["phases", "grey", "colour"]
 TIFF = (".tif", ".tiff")
 JPEG = (".jpg", ".jpeg")
+BYTES = 255
 PIXEL_BYTES = 9  # that reading takes at most: values sorted, and the labels made of them
 REMEDY = "it is damaged or not what its name says, export it again"
 
@@ -106,7 +107,9 @@ def _understood(pixels: NDArray[Any], kind: Kind) -> NDArray[Any]:
     pixels = _checked(pixels, kind)
     if kind == "phases":
         return _whole_numbers(pixels)
-    return pixels if pixels.dtype == np.uint8 else _bytes(pixels, pixels.min(), pixels.max())
+    if pixels.dtype == np.uint8:
+        return pixels
+    return as_bytes(pixels, float(pixels.min()), float(pixels.max()))
 
 
 def _checked(pixels: NDArray[Any], kind: Kind) -> NDArray[Any]:
@@ -285,8 +288,10 @@ def _whole_numbers(pixels: NDArray[Any]) -> NDArray[Any]:
     return pixels
 
 
-def _bytes(pixels: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    """Intensities 0 to 255, scaled from a least and a largest value."""
-    values = pixels.astype(np.float64)
-    low, high = float(low), float(high)
-    return np.rint((values - low) * (255 / ((high - low) or 1.0))).astype(np.uint8)
+def as_bytes(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+    """Intensities 0 to 255 of values from low to high and beyond, row by row or layer by layer."""
+    scaled = allocate(values.shape, np.uint8)
+    factor = BYTES / ((high - low) or 1.0)
+    for part, target in zip(values, scaled, strict=True):
+        target[...] = np.rint(np.clip((part.astype(np.float64) - low) * factor, 0, BYTES))
+    return scaled

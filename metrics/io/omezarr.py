@@ -29,7 +29,7 @@ def read_zarr(path: Path, *, dataset: str | None = None) -> tuple[Stack, Header]
 
     Voxel size and unit are those of the OME metadata; `write_zarr` adds names of phases.
     """
-    zarr = library("zarr", "a Zarr store", "pip install 'zarr>=3'")
+    zarr = _zarr()
     node = zarr.open(path, mode="r", path=dataset or "")
     header: Header = {}
     if not isinstance(node, zarr.Array):
@@ -67,7 +67,7 @@ def create_store(path: Path, *, dtype: np.dtype[Any], header: Header) -> Any:
 
     Chunks of nothing but 0 are stored too, so that what is there has been written.
     """
-    zarr = library("zarr", "a Zarr store", "pip install 'zarr>=3'")
+    zarr = _zarr()
     group = zarr.open_group(path, mode="w-", zarr_format=3)
     shape = tuple(header["shape"])
     data = group.create_array(
@@ -84,7 +84,7 @@ def create_store(path: Path, *, dtype: np.dtype[Any], header: Header) -> Any:
 
 def stored_header(path: Path) -> Header:
     """What `create_store` has noted of a store; nothing if that is no such store, or unfinished."""
-    zarr = library("zarr", "a Zarr store", "pip install 'zarr>=3'")
+    zarr = _zarr()
     try:
         return dict(zarr.open_group(path, mode="r").attrs.get(HEADER_KEY, {}))
     except (OSError, ValueError):
@@ -93,7 +93,7 @@ def stored_header(path: Path) -> Header:
 
 def open_level(path: Path) -> Any:
     """The array of a store that `create_store` made, to be written."""
-    zarr = library("zarr", "a Zarr store", "pip install 'zarr>=3'")
+    zarr = _zarr()
     return zarr.open_array(path / LEVEL, mode="r+").with_config({"write_empty_chunks": True})
 
 
@@ -106,6 +106,10 @@ def written(path: Path, box: Sequence[tuple[int, int]]) -> bool:
     return all(
         (path / LEVEL / "c" / "/".join(map(str, number))).exists() for number in product(*chunks)
     )
+
+
+def _zarr() -> Any:
+    return library("zarr", "a Zarr store", "pip install 'zarr>=3'")
 
 
 def _slabs(slices: Slices, depth: int) -> Iterator[tuple[int, NDArray[Any]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.files import one_line, replacing
+from metrics.files import check_space, one_line, replacing
 from metrics.io.labels import original_slices, original_values
 from metrics.machine.libraries import library
 from metrics.machine.memory import allocate, check_memory
@@ -97,9 +96,4 @@ def _ascii(name: str) -> str:
 
 def _check_disk(path: Path, nbytes: int) -> None:
     """Raise `InputError` if so much may not fit: VTK does not say that a disk was full."""
-    free = shutil.disk_usage(path.parent).free
-    if nbytes > free:
-        raise InputError(
-            f"needs up to {nbytes / 2**30:.3g} GiB on the disk, {free / 2**30:.3g} GiB are free: "
-            "choose another folder"
-        )
+    check_space(path.parent, nbytes, bound="up to ", remedy="choose another folder")

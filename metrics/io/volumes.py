@@ -6,7 +6,6 @@ import inspect
 import math
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from metrics.files import one_line, replacing
+from metrics.files import check_space, one_line, replacing
 from metrics.io.folder import read_folder, write_folder
 from metrics.io.labels import label_values, original_slices, original_values
 from metrics.io.omezarr import read_zarr, write_zarr
@@ -332,14 +331,9 @@ def check_disk(path: Path, nbytes: int) -> None:
     location, _ = split_path(path)
     _, writer = _format(location, folder=not location.suffix)
     plain = writer in UNCOMPRESSED
-    needed = nbytes if plain else nbytes // DEFLATE_MOST
-    free = shutil.disk_usage(location.parent).free
-    if needed > free:
-        least = "" if plain else "at least "
-        raise InputError(
-            f"needs {least}{needed / 2**30:.3g} GiB on the disk, {free / 2**30:.3g} GiB are free: "
-            "ask for less, or choose another folder" + (", or .tif, which is compressed" * plain)
-        )
+    remedy = "ask for less, or choose another folder" + ", or .tif, which is compressed" * plain
+    needed, bound = (nbytes, "") if plain else (nbytes // DEFLATE_MOST, "at least ")
+    check_space(location.parent, needed, bound=bound, remedy=remedy)
 
 
 def is_store(path: str | os.PathLike[str]) -> bool:

@@ -52,7 +52,7 @@ def test_what_may_not_fit_onto_the_disk_is_refused(
 ) -> None:
     v = Volume(np.eye(4, dtype=int)[None].repeat(3, axis=0), phases=PHASES)
     full = SimpleNamespace(free=20)
-    monkeypatch.setattr("metrics.io.surfaces.shutil.disk_usage", lambda _: full)
+    monkeypatch.setattr("metrics.files.shutil.disk_usage", lambda _: full)
     for name, phase in (("v.vti", None), ("v.stl", "ni")):
         assert "GiB on the disk" in refusal(metrics.write, v, tmp_path / name, phase=phase)
     assert not list(tmp_path.iterdir())
