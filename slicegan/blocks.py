@@ -20,6 +20,7 @@ from metrics.volume import Box, InputError, Phase
 from slicegan.config import Material
 from slicegan.field import Field, lengths, slabs
 from slicegan.networks import Generator
+from slicegan.settings import to_json
 
 SIDE = 256  # voxels along each side of a block, whole chunks: some seconds of work
 
@@ -121,6 +122,7 @@ def _request(field: Field) -> dict[str, Any]:
     """What decides every voxel of a field's window."""
     return {
         "generator": _hash(field.generator),
+        "config": to_json(field.generator.config),
         "kind": field.kind,
         "seed": field.seed,
         "index": field.index,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
@@ -26,6 +27,7 @@ from metrics.machine.workers import in_parallel
 from metrics.shapes import gaussian_random_field
 from metrics.volume import Phase, Volume
 from slicegan import blocks
+from slicegan.checkpoint import load_model
 from slicegan.cli import main
 from slicegan.generation import generate, stream
 
@@ -193,6 +195,9 @@ def test_an_interrupted_store_goes_on_where_it_was(
     assert not path.exists()
     monkeypatch.setattr(blocks, "_make", lambda *given: made.append(given[2]) or make(*given))  # type: ignore[func-returns-value]
     assert "begun with other settings" in refusal(stream, "snow", path, **{**options, "seed": 4})
+    model = load_model("snow")
+    model.generator.config = replace(model.generator.config, leak=0.3)  # of the same weights
+    assert "begun with other settings" in refusal(stream, model, path, **options)
     stream("snow", path, **options)
     assert len(made) == len(set(made)) == 6
     assert (read(path).labels == generate("snow", **options).labels).all()
