@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from volume_files import ANODE, CELL
 
-from metrics.io import volumes
 from metrics.io.volumes import read, write, write_slices
 from metrics.volume import InputError, Phase
 
@@ -123,6 +122,6 @@ def test_too_small_a_disk_is_said_before_the_first_slice(
 def test_compressed_files_may_fit_a_disk_that_the_voxels_do_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(volumes.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     write(ANODE, tmp_path / "v.tif")
     assert read(tmp_path / "v.tif").shape == ANODE.shape
