@@ -141,8 +141,8 @@ def check_folder(folder: str | os.PathLike[str]) -> Path:
             raise InputError(f"{folder} cannot be replaced as a whole: name a new folder in it")
         held = {path.name for path in target.iterdir()} if target.exists() else set()
         home = _home(target)
-        if not os.access(home, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        with scratch(target, ".report-", home=home):  # tried: permissions do not say all
+            pass
     except OSError as error:
         raise _cannot_write(folder, error) from error
     # Earlier versions wrote fewer tables.
