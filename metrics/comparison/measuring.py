@@ -203,4 +203,5 @@ def _two_point_curves(v: Volume, question: Question) -> Iterator[Curve]:
         yield Curve(phase.name, across(thin[0]) if thin else "", s2.r, s2.radial)
         for axis, h in zip(AXES, v.spacing, strict=True):
             if axis not in thin:
-                yield Curve(phase.name, axis, (s2.lags * h).astype(float), s2.axis[axis])
+                known = np.isfinite(s2.axis[axis])  # lags that fit into it
+                yield Curve(phase.name, axis, s2.lags[known] * h, s2.axis[axis][known])

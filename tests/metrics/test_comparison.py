@@ -151,6 +151,19 @@ def test_almost_the_same_volume_is_not_taken_for_itself() -> None:
     assert (comparison.table.ratio_high > comparison.table.ratio).all()
 
 
+def test_curves_end_where_a_sub_volume_does() -> None:
+    def layer(seed: int) -> Volume:
+        law = {"correlation_length": 2, "fractions": (0.4, 0.6)}
+        return gaussian_random_field((16, 40, 40), seed=seed, **law).volume  # type: ignore[arg-type]
+
+    gen, real = ([layer(seed) for seed in seeds] for seeds in (range(5), range(5, 10)))
+    found = compare(gen, real, metrics=[CURVE], subvolume=40, max_lag=30, workers=1)
+    reach = found.curves.groupby("axis").r.max()
+    assert reach[["z", "y", "x"]].tolist() == [15, 30, 30]
+    assert found.curves["mean"].notna().all()
+    assert found.distances.distance.notna().all()
+
+
 def test_table_values_and_curves_agree() -> None:
     comparison = compare(fields(3, 0), fields(4, 9), metrics=CHEAP, subvolume=32, workers=1)
     table, values, curves = comparison.table, comparison.values, comparison.curves
