@@ -257,6 +257,9 @@ def segment(args: argparse.Namespace) -> int:
     for path in (*files, *pictures):  # nor among the slices of a folder
         if inputs & {path.resolve(), *path.resolve().parents}:
             raise InputError(f"{path} is one of the images, or among them: write elsewhere")
+    for file in files:
+        if is_store(file) and file.exists():
+            raise InputError(f"{file} is there already: choose a new name")
     greys = read_greys(
         args.image, volumes=deep, holding=args.thresholds, spacing=args.spacing, unit=args.unit
     )

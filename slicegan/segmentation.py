@@ -114,7 +114,8 @@ def segment(
         if present <= MAX_PHASES:
             which = f"image {number} " if len(images) > 1 else ""
             raise InputError(
-                f"{which}holds {present} grey values: it is segmented already, or has no greys"
+                f"{which}holds {present} grey values: it is segmented already, or has no greys. "
+                "Use it as it is, or give a grey image"
             )
     smoothed = [_smoothed(image, smooth) for image in images]
     counts = _counts(smoothed)

@@ -262,10 +262,13 @@ def test_smoothing_may_leave_too_few_greys() -> None:
     assert "grey values are left after smooth=20: smooth less" in said
 
 
-def test_an_existing_store_is_named_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_existing_store_is_refused_before_the_work(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     np.save("scan.npy", scan())
     argv = ["segment", "scan.npy", "--classes", "3", "--out", "seg.zarr", "--quiet"]
     assert main(argv) == 0
+    monkeypatch.setattr("metrics.io.greys.read_greys", lambda *_, **__: pytest.fail("read"))
     assert main(argv) == 2
     error = capsys.readouterr().err
     assert error.count("seg.zarr") == 1 and "choose a new name" in error
