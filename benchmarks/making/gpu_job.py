@@ -66,6 +66,8 @@ def work(args: argparse.Namespace, command: str) -> int:
         return measure(args.stage, args)
     end = perf_counter() + 60 * args.minutes
     environment = installed(args.wheels, args.out) if args.wheels else dict(os.environ)
+    for name in args.stages:
+        check_page(args.out / f"{name}.md", args)
     todo = [name for name in args.stages if not is_done(args.out / f"{name}.md")]
     if "fidelity" in todo:  # what is missing is said before the other stages, not after them
         from benchmarks import datasets  # which needs some of the wheels
@@ -89,6 +91,18 @@ def work(args: argparse.Namespace, command: str) -> int:
 def is_done(page: Path) -> bool:
     """Whether a page is that of a stage that had time for all its rows."""
     return page.exists() and f"- stage: {DONE}\n" in page.read_text(encoding="utf-8")
+
+
+def check_page(page: Path, args: argparse.Namespace) -> None:
+    """Raise `InputError` for a page of another device or of other sizes, which would be lost."""
+    facts = {f"- {key}: {fact}" for key, fact in of_job(args).items()}
+    if page.exists() and not facts <= set(page.read_text(encoding="utf-8").splitlines()):
+        raise InputError(f"{page} is of another device or of other sizes: name another --out")
+
+
+def of_job(args: argparse.Namespace) -> dict[str, str]:
+    """What all stages of a job share, and their pages say."""
+    return {"device": device_name(args.device), "sizes": "tiny" if args.tiny else "full"}
 
 
 def run_stage(
@@ -148,9 +162,8 @@ def page(name: str, status: str, args: argparse.Namespace, command: str) -> str:
         {
             "command": command,
             "stage": status,
-            "device": device_name(args.device),
             "seed": 0,
-            "sizes": "tiny" if args.tiny else "full",
+            **of_job(args),
         },
     )
     return f"{table.to_string(index=False)}\n{name}: {status}"

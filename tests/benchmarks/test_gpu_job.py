@@ -140,7 +140,12 @@ def test_a_stage_that_is_done_is_left_out_and_one_that_failed_or_was_cut_is_not(
     for _ in range(3):
         assert gpu_job.main(argv) == 0
     assert seen[2:] == ["solver", "solver"]
-    assert "solver: failed with status 1" in capsys.readouterr().out
+    before = (tmp_path / "solver.md").read_text()
+    assert gpu_job.main([*argv, "--tiny"]) == 2
+    assert len(seen) == 4 and (tmp_path / "solver.md").read_text() == before
+    out, err = capsys.readouterr()
+    assert "solver: failed with status 1" in out
+    assert "of other sizes: name another --out" in err
 
 
 def test_rows_are_kept_as_they_come_and_end_with_the_time(
