@@ -204,4 +204,5 @@ def _two_point_curves(v: Volume, question: Question) -> Iterator[Curve]:
         for axis, h in zip(AXES, v.spacing, strict=True):
             if axis not in thin:
                 known = np.isfinite(s2.axis[axis])  # lags that fit into it
-                yield Curve(phase.name, axis, s2.lags[known] * h, s2.axis[axis][known])
+                r = (s2.lags[known] * h).astype(float)
+                yield Curve(phase.name, axis, r, s2.axis[axis][known])
