@@ -21,7 +21,7 @@ from small_runs import SETTINGS, TINY, command, image_file
 from metrics.io.volumes import read, write
 from metrics.shapes import gaussian_random_field
 from metrics.volume import Phase
-from slicegan import cli
+from slicegan import cli, train_command
 from slicegan.checkpoint import load_model, load_state, save_model
 from slicegan.cli import main
 from slicegan.convert import convert
@@ -52,7 +52,7 @@ def test_presets_of_the_help_and_the_default_exist(capsys: pytest.CaptureFixture
     text = capsys.readouterr().out
     assert all(name in text for name in presets())
     for device, name in (("cpu", "narrow"), ("cuda", "fast")):
-        assert cli.default_preset(torch.device(device)) == name
+        assert train_command.default_preset(torch.device(device)) == name
         assert name in presets()
 
 

@@ -19,7 +19,7 @@ import torch
 from refusing import refusal
 from small_runs import SETTINGS, finished, image_file, one_message, steps_done
 
-from slicegan import distributed
+from slicegan import train_command
 from slicegan.checkpoint import load_state
 from slicegan.cli import main
 from slicegan.config import Config, TrainingConfig
@@ -41,7 +41,7 @@ def torchrun(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def train_command(folder: Path, *settings: str) -> list[str]:
+def training_words(folder: Path, *settings: str) -> list[str]:
     image = image_file(folder.parent / "image.npy")
     options = ("--device", "cpu", "--preset", "tiny", "--no-report", "--set", *SETTINGS, *settings)
     return ["-m", "slicegan", "train", image, "--out", str(folder), *options]
@@ -72,7 +72,7 @@ def test_without_a_part_of_their_talk_they_learn_something_else(missing: str, le
 
 def test_the_command_in_two_processes_makes_the_run_of_one(tmp_path: Path) -> None:
     whole = finished(tmp_path / "whole", *SHARED, "training.steps=2")
-    done = torchrun(*train_command(tmp_path / "run", *SHARED, "training.steps=2"))
+    done = torchrun(*training_words(tmp_path / "run", *SHARED, "training.steps=2"))
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("steps: 2 of the generator") == 1
     assert done.stdout.count("step 2 of 2") == 1
@@ -96,7 +96,7 @@ def test_an_ensemble_is_not_shared(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     joined_by_two = nullcontext((Several(0, 2), torch.device("cpu")))
-    monkeypatch.setattr(distributed, "joined", lambda _: joined_by_two)
+    monkeypatch.setattr(train_command, "joined", lambda _: joined_by_two)
     (tmp_path / "member_0").mkdir()
     assert main(["train", *options, "--out", str(tmp_path)]) == 2
     assert one_message(capsys).startswith("slicegan train: torchrun shares one run, and the")
@@ -104,7 +104,7 @@ def test_an_ensemble_is_not_shared(
 
 def test_a_killed_process_ends_the_other_and_the_run_goes_on(tmp_path: Path) -> None:
     run, words = tmp_path / "run", ("training.steps=12", "training.evaluate_every=3", "--quiet")
-    with two_processes(*train_command(run, *SHARED, *words)) as processes:
+    with two_processes(*training_words(run, *SHARED, *words)) as processes:
         wait_for_state(run, processes)
         processes[1].kill()
         _, said = processes[0].communicate(timeout=60)
@@ -120,7 +120,7 @@ def test_a_killed_process_ends_the_other_and_the_run_goes_on(tmp_path: Path) -> 
 
 def test_a_signal_to_one_process_ends_the_step_of_both(tmp_path: Path) -> None:
     run, words = tmp_path / "run", ("training.steps=12", "training.evaluate_every=3", "--quiet")
-    with two_processes(*train_command(run, *SHARED, *words)) as processes:
+    with two_processes(*training_words(run, *SHARED, *words)) as processes:
         wait_for_state(run, processes)
         processes[1].send_signal(signal.SIGTERM)
         said = [process.communicate(timeout=60)[1] for process in processes]

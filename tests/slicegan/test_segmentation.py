@@ -268,7 +268,7 @@ def test_an_existing_store_is_refused_before_the_work(
     np.save("scan.npy", scan())
     argv = ["segment", "scan.npy", "--classes", "3", "--out", "seg.zarr", "--quiet"]
     assert main(argv) == 0
-    monkeypatch.setattr("metrics.io.greys.read_greys", lambda *_, **__: pytest.fail("read"))
+    monkeypatch.setattr("slicegan.segment_command.read_greys", lambda *_, **__: pytest.fail("read"))
     assert main(argv) == 2
     error = capsys.readouterr().err
     assert error.count("seg.zarr") == 1 and "choose a new name" in error
